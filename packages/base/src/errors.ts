@@ -1,0 +1,23 @@
+/**
+ * Bad input: a scenario, file or option that cannot be used. The command line prints the message as one line and exits
+ * with code 2. `where` names the file and, if there is one, the field: `scenarios/x.yaml: machine.nodes`.
+ */
+export class InputError extends Error {
+  override readonly name = 'InputError';
+  readonly where: string;
+
+  constructor(where: string, what: string) {
+    super(`${where}: ${what}`);
+    this.where = where;
+  }
+}
+
+/** A bug in numalab: an assumption of the code did not hold. The command line exits with code 70. */
+export class InternalError extends Error {
+  override readonly name = 'InternalError';
+}
+
+/** Throws {@link InternalError} unless `condition` holds. Not for inner loops. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InternalError(message);
+}

@@ -1,0 +1,6 @@
+export * from './address.ts';
+export * from './bits.ts';
+export * from './errors.ts';
+export * from './hash.ts';
+export * from './random.ts';
+export * from './time.ts';
