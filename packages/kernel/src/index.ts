@@ -1,1 +1,2 @@
-export {};
+export * from './builtin/index.ts';
+export * from './image/index.ts';

@@ -1,0 +1,97 @@
+import { InputError } from '@numalab/base';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { LoadOptions } from '../scenario/load.ts';
+
+/** Options of every command that boots a machine. */
+export interface MachineOptions {
+  readonly seed: number;
+  readonly mode: 'sim' | 'live';
+  readonly placement: 'inline' | 'threads' | 'cluster';
+  /** Worker threads; undefined: min(nodes, cores). */
+  readonly threads?: number;
+  readonly processes?: number;
+  readonly protocol?: string;
+  /** Switches for known bugs. */
+  readonly bug: readonly string[];
+  readonly duration?: string;
+  readonly set: readonly string[];
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+/** Options of `run`. */
+export interface RunOptions extends MachineOptions {
+  /** Folder for the trace and files. */
+  readonly out?: string;
+  /** Folder for each node's view of the text at the end. */
+  readonly dumpText?: string;
+  /** Folder for each node's table operations. */
+  readonly casemate?: string;
+}
+
+/** When tables are looked at. */
+export type At = 'boot' | 'end';
+
+/** Options of `export-tables`. */
+export interface ExportOptions extends MachineOptions {
+  readonly node: number;
+  readonly out: string;
+  readonly at: At;
+}
+
+/** Options of `translate`. */
+export interface TranslateOptions extends MachineOptions {
+  readonly node: number;
+  readonly access: 'read' | 'write';
+  readonly at: At;
+}
+
+/** A parser for whole numbers from `min` to `max`, written in decimal. */
+export const wholeNumber =
+  (min: number, max: number): ((text: string) => number) =>
+  (text) => {
+    const value = Number(text);
+    if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+    if (value < min || value > max) throw new InvalidArgumentError(`It must be from ${min} to ${max}.`);
+    return value;
+  };
+
+const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
+
+/** Adds the options of {@link MachineOptions} to a command. */
+export const addMachineOptions = (command: Command): Command =>
+  command
+    .option('--seed <n>', 'seed of every random choice', wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
+    .addOption(new Option('--mode <mode>', 'virtual or real time').choices(['sim', 'live']).default('sim'))
+    .addOption(
+      new Option('--placement <where>', 'one thread, worker threads or processes')
+        .choices(['inline', 'threads', 'cluster'])
+        .default('inline'),
+    )
+    .option('--threads <n>', 'worker threads (default: min(nodes, cores))', wholeNumber(1, 1024))
+    .option('--processes <n>', 'processes of --placement cluster', wholeNumber(1, 1024))
+    .option('--protocol <name|file>', 'update protocol, instead of the scenario’s')
+    .option('--bug <id>', 'switch on a known bug (repeatable)', collect, [])
+    .option('--duration <time>', 'how long to run, such as 2ms, instead of the scenario’s')
+    .option('--set <path=value>', 'change the scenario, such as machine.nodes=8 (repeatable)', collect, [])
+    .option('--json', 'print one JSON document', false)
+    .option('--quiet', 'print less', false);
+
+/** Refuses what can be asked for but does not exist yet. Throws InputError. */
+export const checkMachineOptions = (options: MachineOptions): void => {
+  if (options.mode === 'live') throw new InputError('--mode', 'live is not built yet; there is sim');
+  if (options.placement === 'cluster') {
+    throw new InputError('--placement', 'cluster is not built yet; there are inline and threads');
+  }
+  if (options.processes !== undefined) throw new InputError('--processes', 'needs --placement cluster');
+  const [bug] = options.bug;
+  if (bug !== undefined) throw new InputError('--bug', `there is no bug ${bug.slice(0, 40)}; none are built yet`);
+};
+
+/** The part of the options that changes the scenario. */
+export const loadOptionsOf = (options: MachineOptions): LoadOptions => ({
+  set: options.set,
+  protocol: options.protocol,
+  duration: options.duration,
+  mode: options.mode,
+});

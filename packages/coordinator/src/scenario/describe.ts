@@ -1,0 +1,50 @@
+import { stringify } from 'yaml';
+import type { MachineScenario, Scenario, Writer } from './scenario.ts';
+import { formatBandwidth, formatDuration, formatRate, formatSize } from './units.ts';
+
+const describeWriter = ({ rate, at, ...rest }: Writer): Record<string, unknown> => ({
+  ...rest,
+  rate: formatRate(rate),
+  at: at === null ? null : formatDuration(at),
+});
+
+const describeMachine = ({ topology: _, ...machine }: MachineScenario): Record<string, unknown> => {
+  const { l1i, l2, llc, ...others } = machine.caches;
+  return {
+    ...machine,
+    memoryPerNode: formatSize(machine.memoryPerNode),
+    base: `0x${machine.base.toString(16)}`,
+    caches: {
+      l1i: { ...l1i, bytes: formatSize(l1i.bytes) },
+      l2: { ...l2, bytes: formatSize(l2.bytes) },
+      llc: { ...llc, bytes: formatSize(llc.bytes) },
+      ...others,
+    },
+  };
+};
+
+/** A loaded scenario in the vocabulary of scenario files, with every default spelled out. Loading it gives the same again. */
+export const describeScenario = (scenario: Scenario): Record<string, unknown> => {
+  const { kernel, interconnect, workload } = scenario;
+  const { durationPs, ...otherWork } = workload;
+  const { jitter1024, bandwidth, ...links } = interconnect;
+  return {
+    machine: describeMachine(scenario.machine),
+    kernel: {
+      ...kernel,
+      kaslrOffset: formatSize(kernel.kaslrOffset),
+      writers: kernel.writers.map(describeWriter),
+    },
+    replication: scenario.replication,
+    hypervisor: scenario.hypervisor,
+    interconnect: { ...links, jitter: jitter1024 / 1024, bandwidth: formatBandwidth(bandwidth) },
+    workload: { duration: formatDuration(durationPs), ...otherWork },
+    faults: scenario.faults,
+    checks: scenario.checks,
+    comparison: scenario.comparison,
+  };
+};
+
+/** {@link describeScenario} as YAML. */
+export const scenarioYaml = (scenario: Scenario): string =>
+  stringify(describeScenario(scenario), { lineWidth: 80, aliasDuplicateObjects: false });

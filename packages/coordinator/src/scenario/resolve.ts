@@ -1,0 +1,151 @@
+import { resolve as resolvePath } from 'node:path';
+import { InputError } from '@numalab/base';
+import { latencyProfile } from '@numalab/machine';
+import { PROTOCOLS } from '@numalab/protocols';
+import type { FieldPath } from './document.ts';
+import { checkInputFile } from './files.ts';
+import { scenarioLatencies } from './latencies.ts';
+import { didYouMean } from './problems.ts';
+import { resolveMachine } from './resolve-machine.ts';
+import type { InterconnectScenario, KernelScenario, MachineScenario, Scenario, Writer } from './scenario.ts';
+import type { InterconnectInput, KernelInput, ScenarioInput, WriterInput } from './scenario-input.ts';
+
+/** What resolving needs to know of where the input came from. */
+export interface ResolveContext {
+  readonly mode: 'sim' | 'live';
+  /** Whether files that are named must exist. */
+  readonly checkFiles: boolean;
+  /** File, line and field, as a message begins. */
+  where(path: FieldPath): string;
+  /** The absolute path of a file that a field names. */
+  path(field: FieldPath, file: string): string;
+  /** Throws InputError about a field. */
+  fail(path: FieldPath, message: string): never;
+}
+
+const MIB = 2 ** 20;
+const DEFAULT_RATE = 10_000;
+
+/** Names that are taken, whether or not the protocol is built. */
+const RESERVED = ['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collapse'];
+
+const file = (field: FieldPath, name: string, context: ResolveContext): string => {
+  const path = context.path(field, name);
+  if (context.checkFiles) checkInputFile(path, context.where(field));
+  return path;
+};
+
+const resolveWriter = (
+  input: WriterInput,
+  index: number,
+  machine: MachineScenario,
+  context: ResolveContext,
+): Writer => {
+  const at = ['kernel', 'writers', index];
+  const vcpus = machine.nodes * machine.coresPerNode;
+  for (const [place, cpu] of (input.cpus ?? []).entries()) {
+    if (cpu >= vcpus) context.fail([...at, 'cpus', place], `vCPU ${cpu} is beyond the last of ${vcpus}, ${vcpus - 1}`);
+  }
+  const rate = input.rate ?? (context.mode === 'live' || input.kind === 'recorded' ? 'max' : DEFAULT_RATE);
+  if (input.kind !== 'recorded') return { ...input, rate };
+  return { ...input, rate, file: file([...at, 'file'], input.file, context) };
+};
+
+const resolveKernel = (input: KernelInput, machine: MachineScenario, context: ResolveContext): KernelScenario => {
+  if (input.kaslrOffset % (2 * MIB) !== 0) {
+    context.fail(['kernel', 'kaslrOffset'], `${input.kaslrOffset} bytes are no multiple of 2MiB`);
+  }
+  if (input.image === 'builtin' && input.map !== null) {
+    context.fail(['kernel', 'map'], 'the builtin image has symbols of its own');
+  }
+  return {
+    image: input.image === 'builtin' ? 'builtin' : file(['kernel', 'image'], input.image, context),
+    map: input.map === null ? null : file(['kernel', 'map'], input.map, context),
+    writers: input.writers.map((writer, index) => resolveWriter(writer, index, machine, context)),
+    kaslrOffset: input.kaslrOffset,
+  };
+};
+
+const resolveProtocol = (name: string, context: ResolveContext): string => {
+  const field = ['replication', 'protocol'];
+  if (Object.hasOwn(PROTOCOLS, name)) return name;
+  const built = Object.keys(PROTOCOLS).sort();
+  if (RESERVED.includes(name)) context.fail(field, `${name} is not built yet; there are ${built.join(', ')}`);
+  if (!/[./\\]/.test(name)) {
+    context.fail(
+      field,
+      `no built-in protocol ${name.slice(0, 40)}${didYouMean(name, built)} (a file is written ./${name.slice(0, 40)}.ts)`,
+    );
+  }
+  return file(field, name, context);
+};
+
+const resolveInterconnect = (
+  input: InterconnectInput,
+  machine: MachineScenario,
+  context: ResolveContext,
+): InterconnectScenario => {
+  if (context.mode === 'sim' && input.latencyScale !== 1) {
+    context.fail(['interconnect', 'latencyScale'], 'is for live only; in sim latencies are virtual');
+  }
+  const profile = input.profile ?? machine.profile;
+  if (latencyProfile(profile) === undefined) context.fail(['interconnect', 'profile'], `no profile ${profile}`);
+  const resolved: InterconnectScenario = {
+    profile,
+    jitter1024: Math.round(input.jitter * 1024),
+    bandwidth: input.bandwidth,
+    latencyScale: input.latencyScale,
+  };
+  if (context.mode === 'sim' && scenarioLatencies({ machine, interconnect: resolved }).minLinkOrZeroPs() === 0) {
+    context.fail(['interconnect', 'profile'], `${profile} has links without latency, which sim cannot run`);
+  }
+  return resolved;
+};
+
+const refuseUnbuilt = (input: ScenarioInput, context: ResolveContext): void => {
+  if (input.faults.length > 0) context.fail(['faults'], 'faults are not built yet; the list must be empty');
+  if (input.replication.strategy === 'stage1') {
+    context.fail(['replication', 'strategy'], 'stage1 is not built yet; there are none and stage2');
+  }
+};
+
+/** Works out everything that depends on other keys, on files or on the mode. Throws InputError. */
+export const resolveScenario = (
+  input: ScenarioInput,
+  name: string,
+  source: string | null,
+  context: ResolveContext,
+): Scenario => {
+  refuseUnbuilt(input, context);
+  const machine = resolveMachine(input.machine, context);
+  if (input.hypervisor.node >= machine.nodes) {
+    context.fail(['hypervisor', 'node'], `${input.hypervisor.node} is beyond the last of ${machine.nodes} nodes`);
+  }
+  const { duration, ...workload } = input.workload;
+  return {
+    name,
+    file: source,
+    machine,
+    kernel: resolveKernel(input.kernel, machine, context),
+    replication: { ...input.replication, protocol: resolveProtocol(input.replication.protocol, context) },
+    hypervisor: input.hypervisor,
+    interconnect: resolveInterconnect(input.interconnect, machine, context),
+    workload: { durationPs: duration, ...workload },
+    faults: [],
+    checks: input.checks,
+    comparison: input.comparison,
+  };
+};
+
+/** A context for a document whose fields are found by `where` and whose paths start at `base`. */
+export const resolveContext = (
+  options: Pick<ResolveContext, 'mode' | 'checkFiles' | 'where'> & { readonly base: (field: FieldPath) => string },
+): ResolveContext => ({
+  mode: options.mode,
+  checkFiles: options.checkFiles,
+  where: options.where,
+  path: (field, name) => resolvePath(options.base(field), name),
+  fail: (path, message) => {
+    throw new InputError(options.where(path), message);
+  },
+});

@@ -1,0 +1,154 @@
+import { LATENCY_PROFILES } from '@numalab/machine';
+import { z } from 'zod';
+import type { ScenarioInput } from './scenario-input.ts';
+import { kernel } from './schema-kernel.ts';
+import { machine } from './schema-machine.ts';
+import { bandwidth, duration, flag, fraction, text, whole } from './schema-parts.ts';
+
+/** Fault kinds (design, section 6). They are accepted in files; which of them run is decided later. */
+export const FAULT_KINDS = [
+  'drop',
+  'duplicate',
+  'delay',
+  'reorder',
+  'corrupt',
+  'partition',
+  'slow-link',
+  'pause',
+  'slow-node',
+  'crash',
+  'hyp-crash',
+  'tlbi-late',
+  'tlbi-lost',
+  'maint-lost',
+  'flip-replica',
+  'flip-descriptor',
+  'flip-tlb',
+  'flip-l1i',
+  'flip-message',
+  'flip-journal',
+  'pool',
+  'queue',
+] as const;
+
+/** Ids of the invariants that are checked. */
+export const RULE_IDS = [
+  'R1',
+  'R2',
+  'R3',
+  'R4',
+  'R5',
+  'R6',
+  'X1',
+  'K1',
+  'E1',
+  'T1',
+  'T2',
+  'T3',
+  'T4',
+  'T5',
+  'T6',
+  'L1',
+  'M1',
+] as const;
+
+const replicationSchema = z
+  .strictObject({
+    strategy: z.enum(['none', 'stage1', 'stage2']).default('stage2').describe('How text is replicated'),
+    protocol: text().default('ack').describe('Built-in update protocol, or the path of a module'),
+    protocolOptions: z.record(z.string(), z.unknown()).default({}).describe('Options of the protocol'),
+    range: z.enum(['text', 'text+rodata']).default('text+rodata').describe('What is replicated'),
+  })
+  .prefault({})
+  .describe('How the kernel text is replicated');
+
+const hypervisorSchema = z
+  .strictObject({
+    node: whole(0, 127).default(0).describe('Node of the hypervisor worker and its pools'),
+    serialisation: z
+      .enum(['central', 'lock'])
+      .default('central')
+      .describe('central: the worker orders writes; lock: the trapping CPU takes a lock and does the work'),
+    journal: flag().default(true).describe('Keep a journal of writes'),
+  })
+  .prefault({})
+  .describe('EL2’s ordering of writes');
+
+const interconnectSchema = z
+  .strictObject({
+    profile: z
+      .enum(LATENCY_PROFILES.map(({ name }) => name))
+      .optional()
+      .describe('Link latencies; default: machine.profile. zero is for live only'),
+    jitter: z.number().min(0).max(8).default(1).describe('Multiple of log-normal jitter (sigma 0.2); 0: none'),
+    bandwidth: bandwidth().prefault('profile').describe('Of the links between nodes: profile, none, or 20GB/s'),
+    latencyScale: z.number().min(0).max(1000).default(1).describe('Real time per virtual time of latencies, live only'),
+  })
+  .prefault({})
+  .describe('Links between nodes');
+
+const workloadSchema = z
+  .strictObject({
+    duration: duration({ min: 1, max: 1e15, text: '1ps to 1000s' })
+      .prefault('2ms')
+      .describe('How long endless writers write and vCPUs execute'),
+    writes: whole(0, 1_000_000_000).nullable().default(null).describe('Endless writers stop after so many writes'),
+    duty: fraction().default(0.05).describe('Fraction of the time in which vCPUs execute'),
+    probe: flag().default(true).describe('vCPUs of other nodes fetch words in flight or just written'),
+    zipf: z.number().min(0).max(3).default(1).describe('Exponent of the distribution that functions are picked by'),
+    callDepth: whole(1, 256).default(16).describe('Depth of the call stack'),
+    loads: fraction().default(0.1).describe('Fraction of steps that load from rodata or a literal'),
+    data: fraction().default(0.01).describe('Fraction of steps that touch other RAM'),
+    mmio: fraction().default(0).describe('Fraction of steps that touch MMIO'),
+  })
+  .prefault({})
+  .describe('What vCPUs execute');
+
+const span = z.tuple([duration(), duration()]).nullable().default(null);
+
+const faultSchema = z.strictObject({
+  kind: z.enum(FAULT_KINDS).describe('What breaks'),
+  target: z
+    .union([text(), whole(0, 8191)])
+    .nullable()
+    .default(null)
+    .describe('Node, link or step'),
+  at: duration().nullable().default(null).describe('When'),
+  nth: whole(1, 1_000_000_000).nullable().default(null).describe('At the n-th event that matches'),
+  match: text().nullable().default(null).describe('Which events count'),
+  probability: fraction().nullable().default(null).describe('Drawn from the seed'),
+  during: span.describe('From, to'),
+});
+
+const checksSchema = z
+  .strictObject({
+    minEvidence: whole(0, 1_000_000_000).default(1).describe('Fetches that could have refuted a level, at least'),
+    expect: z.array(z.enum(RULE_IDS)).default([]).describe('Rules that must be found broken'),
+  })
+  .prefault({})
+  .describe('What is demanded of the run');
+
+const scenarioZod = z.strictObject({
+  $schema: z.string().optional().describe('For editors; ignored'),
+  machine,
+  kernel,
+  replication: replicationSchema,
+  hypervisor: hypervisorSchema,
+  interconnect: interconnectSchema,
+  workload: workloadSchema,
+  faults: z.array(faultSchema).default([]).describe('What breaks (not built yet: must be empty)'),
+  checks: checksSchema,
+  comparison: flag().default(true).describe('Also run without replication, to compare'),
+});
+
+/** The schema of a scenario file. */
+export const scenarioSchema: z.ZodType<ScenarioInput> = scenarioZod;
+
+/** The JSON Schema that is published for editors. */
+export const scenarioJsonSchema = (): Record<string, unknown> => ({
+  ...z.toJSONSchema(scenarioZod, { io: 'input', target: 'draft-7' }),
+  title: 'numalab scenario',
+});
+
+/** {@link scenarioJsonSchema} as the file scenarios/numalab.schema.json has it. */
+export const scenarioSchemaText = (): string => `${JSON.stringify(scenarioJsonSchema(), null, 2)}\n`;

@@ -1,0 +1,82 @@
+import { highWord, lowWord, toVa, type Va } from '@numalab/base';
+
+const VA_HIGH = 0xfff0_0000;
+
+/**
+ * The registers of a core that stores read or write. 64-bit registers are pairs of u32 words, as everywhere on hot paths.
+ * Register 31 of the arrays is SP; the instructions for which it means XZR do not look there.
+ */
+export class CpuRegisters {
+  /** Bits 31:0 of X0..X30 and, at 31, SP. */
+  readonly lo: Uint32Array = new Uint32Array(32);
+  /** Bits 63:32 of X0..X30 and, at 31, SP. */
+  readonly hi: Uint32Array = new Uint32Array(32);
+  /** V0..V31, four little-endian words each. */
+  readonly vectors: Uint32Array = new Uint32Array(128);
+  /** Address of the instruction. */
+  pc: Va = toVa(0);
+
+  /** Sets X0..X30 or (31) SP. */
+  set(register: number, lo: number, hi: number): void {
+    this.lo[register] = lo;
+    this.hi[register] = hi;
+  }
+
+  /** Points X0..X30 or (31) SP at a kernel address. */
+  setAddress(register: number, va: number): void {
+    this.set(register, lowWord(va), (highWord(va) | VA_HIGH) >>> 0);
+  }
+
+  /** X0..X30 or (31) SP in hexadecimal, for reports. */
+  format(register: number): string {
+    const word = (value: number): string => value.toString(16).padStart(8, '0');
+    return `0x${word(this.hi[register]!)}${word(this.lo[register]!)}`;
+  }
+
+  /** Becomes a copy of `other`. */
+  copyFrom(other: CpuRegisters): void {
+    this.lo.set(other.lo);
+    this.hi.set(other.hi);
+    this.vectors.set(other.vectors);
+    this.pc = other.pc;
+  }
+
+  /** The first register in which the two differ (`pc`, `x3`, `sp`, `v7`), or null. */
+  firstDifference(other: CpuRegisters): string | null {
+    if (this.pc !== other.pc) return 'pc';
+    for (let i = 0; i < 32; i++) {
+      if (this.lo[i] !== other.lo[i] || this.hi[i] !== other.hi[i]) return i === 31 ? 'sp' : `x${i}`;
+    }
+    for (let i = 0; i < 128; i++) if (this.vectors[i] !== other.vectors[i]) return `v${i >> 2}`;
+    return null;
+  }
+}
+
+/**
+ * A core's exclusive monitor: what the last LDXR marked. The machine clears it when another observer stores to the marked
+ * granule, and on exception entry and return; a store-exclusive always clears it. Kept by VA: pairs of LDXR and STXR through
+ * different aliases fail here, which the architecture allows.
+ */
+export class ExclusiveMonitor {
+  armed = false;
+  /** First byte marked, as a {@link Va}. */
+  va = 0;
+  /** Bytes marked. */
+  bytes = 0;
+
+  /** What LDXR and LDXP do. */
+  arm(va: number, bytes: number): void {
+    this.armed = true;
+    this.va = va;
+    this.bytes = bytes;
+  }
+
+  clear(): void {
+    this.armed = false;
+  }
+
+  /** Whether a store-exclusive of these bytes succeeds. */
+  covers(va: number, bytes: number): boolean {
+    return this.armed && this.va === va && this.bytes === bytes;
+  }
+}

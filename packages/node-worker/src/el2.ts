@@ -1,0 +1,256 @@
+import * as link from '@numalab/interconnect';
+import {
+  ACCESS_EXECUTE,
+  ACCESS_WRITE,
+  completeEmulation,
+  dataAbort,
+  decodeTrappedStore,
+  EEXIST,
+  EAGAIN,
+  EmulatedStore,
+  ENOMEM,
+  emulateFromSyndrome,
+  FSC_PERMISSION,
+  FSC_TRANSLATION,
+  fscType,
+  hpfarValid,
+  instructionAbort,
+  oracleExecute,
+  CpuRegisters,
+  REFUSE_OTHER_ADDRESS,
+  REFUSAL_TEXTS,
+  type StoreAccess,
+} from '@numalab/machine';
+import type { NodeProcess } from './node.ts';
+import { type Step, WAIT } from './task.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** What became of a trapped store. */
+export const RETRY = 0;
+export const EMULATED = 1;
+export const INJECTED = 2;
+
+/** A trapped store as EL2 hands it to the order. Offsets are from `_text`, in bytes. */
+export interface Submission {
+  readonly offset: number;
+  readonly size: number;
+  /** The bytes to store; what an operation makes of the old ones otherwise. */
+  readonly bytes: readonly number[];
+  readonly operation: number;
+  readonly operand: readonly number[];
+  readonly expected: readonly number[];
+  /** When the store trapped, in picoseconds. */
+  readonly begin: number;
+}
+
+/** When a write began and ended; kept by the node on which it trapped. */
+export interface WriteTimes {
+  readonly number: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** EL2 on the cores of one node: what runs between a trap and its ERET. */
+export class El2 {
+  private readonly node: NodeProcess;
+  private locked = false;
+  private readonly waiting: Vcpu[] = [];
+  readonly times: WriteTimes[] = [];
+  trapped = 0;
+  refused = 0;
+  lazyFaults = 0;
+  injected = 0;
+  emulationsChecked = 0;
+  private readonly expected = new CpuRegisters();
+
+  constructor(node: NodeProcess) {
+    this.node = node;
+  }
+
+  /** Handles an abort of a fetch or load. True: try again; false: an abort was injected into EL1. */
+  *abort(cpu: Vcpu, va: number, access: number, status: number): Step<boolean> {
+    const s1ptw = cpu.faultS1ptw ? 1 : 0;
+    const esr =
+      access === ACCESS_EXECUTE
+        ? instructionAbort({ ifsc: status, s1ptw })
+        : dataAbort({ dfsc: status, s1ptw, wnr: access === ACCESS_WRITE ? 1 : 0 });
+    return (yield* this.handle(cpu, va, esr, status, null)) === RETRY;
+  }
+
+  /**
+   * Handles the abort of a store. `access` is what the core decoded; EL2 does not see it but for the syndrome. Returns RETRY,
+   * EMULATED (registers and PC are behind the store) or INJECTED.
+   */
+  *storeAbort(cpu: Vcpu, access: StoreAccess, far: number, status: number): Step<number> {
+    const { isv, sas, srt, sf, ar } = access;
+    const s1ptw = cpu.faultS1ptw ? 1 : 0;
+    const esr = s1ptw
+      ? dataAbort({ dfsc: status, wnr: 1, s1ptw })
+      : dataAbort({ isv, sas, srt, sf, ar, wnr: 1, dfsc: status });
+    return yield* this.handle(cpu, far, esr, status, access);
+  }
+
+  private *handle(cpu: Vcpu, far: number, esr: number, status: number, access: StoreAccess | null): Step<number> {
+    const { node } = this;
+    const begin = cpu.time;
+    const { faultIpa, faultS1ptw, masked } = cpu;
+    cpu.masked = true;
+    cpu.synchroniseContext();
+    yield node.latencies.trapPs;
+    let outcome: number = INJECTED;
+    if (fscType(status) === FSC_TRANSLATION && hpfarValid(esr)) outcome = yield* this.populate(cpu, faultIpa);
+    else if (fscType(status) === FSC_PERMISSION && access !== null && !faultS1ptw) {
+      outcome = yield* this.emulate(cpu, far, esr, begin);
+    }
+    if (outcome === INJECTED) this.injected++;
+    cpu.synchroniseContext();
+    node.unmask(cpu, masked);
+    return outcome;
+  }
+
+  /** The lock of this node's tables. */
+  private *lock(cpu: Vcpu): Step<void> {
+    while (this.locked) {
+      this.waiting.push(cpu);
+      yield WAIT;
+    }
+    this.locked = true;
+  }
+
+  private unlock(cpu: Vcpu): void {
+    this.locked = false;
+    const next = this.waiting.shift();
+    if (next !== undefined) this.node.wakeLater(next, cpu.time);
+  }
+
+  /** pKVM's host abort path on this node's tables. */
+  private *populate(cpu: Vcpu, ipa: number): Step<number> {
+    const { node } = this;
+    if (node.host === null) return INJECTED;
+    this.lazyFaults++;
+    yield* this.lock(cpu);
+    yield node.latencies.handlePs;
+    const result = yield* node.maintenance.perform(cpu, node.host.handleTranslationFault(ipa));
+    this.unlock(cpu);
+    if (result === -ENOMEM) {
+      node.observations.report('M1', `node ${node.id}: the stage-2 pool is exhausted at IPA 0x${ipa.toString(16)}`, cpu.time);
+    }
+    return result === 0 || result === -EEXIST || result === -EAGAIN ? RETRY : INJECTED;
+  }
+
+  /** The permission-fault branch: a store to replicated text is performed by the hypervisor on every copy. */
+  private *emulate(cpu: Vcpu, far: number, esr: number, begin: number): Step<number> {
+    const { node } = this;
+    // HPFAR_EL2 is UNKNOWN for this fault: EL2 translates FAR_EL2 itself, and gives up if it cannot ([arm64 reference 4.2]).
+    yield node.latencies.atPs;
+    const ipa = yield* node.mmu.addressTranslate(cpu, far);
+    if (ipa < 0) return RETRY;
+    const offset = ipa - node.layout.imageIpa;
+    if (!node.isReplicated(offset)) return INJECTED;
+    this.trapped++;
+    const store = new EmulatedStore();
+    let word = 0;
+    if (!emulateFromSyndrome(esr, far, cpu.registers, store)) {
+      word = yield* this.trappedInstruction(cpu);
+      if (!decodeTrappedStore(word, far, cpu.registers, cpu.monitor, store)) {
+        if (store.refusal === REFUSE_OTHER_ADDRESS) return RETRY;
+        return this.refuse(REFUSAL_TEXTS[store.refusal]!);
+      }
+    }
+    const first = offset + store.offset;
+    if (!node.isReplicated(first) || !node.isReplicated(first + store.size - 1)) {
+      return this.refuse('the store straddles the end of the replicated range');
+    }
+    yield node.latencies.emulatePs;
+    if (store.writes || store.pending) yield* this.submit(cpu, store, first, begin);
+    this.finish(cpu, store);
+    return EMULATED;
+  }
+
+  private refuse(_why: string): number {
+    this.refused++;
+    return INJECTED;
+  }
+
+  /** The instruction at ELR_EL2, read through the node's own translation: the core's text, hence this node's replica. */
+  private *trappedInstruction(cpu: Vcpu): Step<number> {
+    const { node } = this;
+    const ipa = yield* node.mmu.addressTranslate(cpu, cpu.registers.pc);
+    const offset = ipa - node.layout.imageIpa;
+    const pa = node.isReplicated(offset) ? node.copyOf(offset) : ipa;
+    return yield* node.coherence.load32(cpu, pa);
+  }
+
+  /** Hands the write to the order and waits until it is retired. */
+  private *submit(cpu: Vcpu, store: EmulatedStore, first: number, begin: number): Step<void> {
+    const { node } = this;
+    const { size, operation } = store;
+    const submission: Submission = {
+      offset: first,
+      size,
+      bytes: store.pending ? [] : Array.from(store.bytes.subarray(0, size)),
+      operation,
+      operand: store.pending ? Array.from(store.operand.subarray(0, size)) : [],
+      expected: store.pending ? Array.from(store.expected.subarray(0, size)) : [],
+      begin,
+    };
+    cpu.replyNumber = -1;
+    cpu.replyBytes = null;
+    node.sendToHypervisor(link.SUBMIT, 0, cpu.core, submission, cpu.time);
+    node.sendProbes(first >> 2, cpu.time);
+    while (cpu.replyNumber < 0) yield WAIT;
+    if (store.pending) node.resolve(store, cpu.replyBytes!);
+    this.times.push({ number: cpu.replyNumber, begin, end: cpu.time });
+  }
+
+  /** Leaves the trap, and checks that it is as if the instruction had run once (E1). */
+  private finish(cpu: Vcpu, store: EmulatedStore): void {
+    const { node } = this;
+    const { registers } = cpu;
+    this.expected.copyFrom(registers);
+    const word = node.imageWordAt(registers.pc);
+    const written = new Uint8Array(64);
+    let writtenBytes = 0;
+    const isOracle = oracleExecute(
+      word,
+      this.expected,
+      {
+        read: (_va, bytes, into) => {
+          for (let i = 0; i < bytes; i++) into[i] = store.old[i]!;
+        },
+        write: (_va, bytes, from) => {
+          for (let i = 0; i < bytes; i++) written[writtenBytes + i] = from[i]!;
+          writtenBytes += bytes;
+        },
+      },
+      cpu.monitor,
+    );
+    completeEmulation(store, registers);
+    cpu.monitor.clear();
+    this.emulationsChecked++;
+    const difference = isOracle ? registers.firstDifference(this.expected) : 'the instruction is no store';
+    const sameBytes = store.writes ? this.sameBytes(store, written, writtenBytes) : writtenBytes === 0;
+    if (difference !== null || !sameBytes) {
+      const text = `CPU ${cpu.cpu}: after the emulated store ${word.toString(16)}: ${difference ?? 'other bytes were stored'}`;
+      node.observations.report('E1', text, cpu.time);
+    }
+  }
+
+  private sameBytes(store: EmulatedStore, written: Uint8Array, count: number): boolean {
+    if (count !== store.size) return false;
+    for (let i = 0; i < count; i++) if (written[i] !== store.bytes[i]) return false;
+    return true;
+  }
+
+  /** As at power-on. */
+  reset(): void {
+    this.locked = false;
+    this.waiting.length = 0;
+    this.times.length = 0;
+    this.trapped = 0;
+    this.refused = 0;
+    this.lazyFaults = 0;
+    this.injected = 0;
+    this.emulationsChecked = 0;
+  }
+}

@@ -1,0 +1,152 @@
+import * as link from '@numalab/interconnect';
+import { LINE_BYTES, type TableOp } from '@numalab/machine';
+import type { NodeProcess } from './node.ts';
+import { type Step, WAIT } from './task.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/**
+ * TLB and cache maintenance: broadcast operations reach every core of every node as messages, and a DSB waits until all have
+ * answered. A node answers a TLBI only when no core of its own still waits for a read that was translated before it.
+ */
+export class Maintenance {
+  private readonly node: NodeProcess;
+  /** TLBIs broadcast by this node's cores. */
+  tlbis = 0;
+
+  constructor(node: NodeProcess) {
+    this.node = node;
+  }
+
+  /** Issues a broadcast operation from core `cpu`; a {@link dsb} must follow. Takes effect on the core itself at once. */
+  *broadcast(cpu: Vcpu, operation: number, address: number): Step<void> {
+    const { node } = this;
+    const isTlbi = operation < link.IC_IVAU;
+    if (isTlbi) this.tlbis++;
+    this.apply(cpu, operation, address);
+    for (let to = 0; to < node.spec.nodes; to++) {
+      cpu.pendingMaintenance++;
+      node.sendMaintenance(to, link.MAINTAIN, operation, cpu.core, address, cpu.time);
+    }
+    yield isTlbi ? node.latencies.tlbiPs : node.latencies.icIvauPs;
+  }
+
+  /** DSB ISH: waits for all maintenance and stores of the core. */
+  *dsb(cpu: Vcpu): Step<void> {
+    while (cpu.pendingMaintenance > 0 || cpu.pendingStores > 0) yield WAIT;
+    yield this.node.latencies.dsbBasePs;
+  }
+
+  /** ISB. */
+  *isb(cpu: Vcpu): Step<void> {
+    cpu.synchroniseContext();
+    yield this.node.latencies.isbPs;
+  }
+
+  /** An operation of another core reached this node. */
+  onMaintain(from: number, operation: number, core: number, address: number, at: number): void {
+    let waits = false;
+    for (const cpu of this.node.cpus) {
+      if (from !== this.node.id || cpu.core !== core) this.apply(cpu, operation, address);
+      if (operation < link.IC_IVAU && cpu.readsInFlight > 0 && !waits) {
+        waits = true;
+        cpu.waitingForReads.push(from, core);
+      }
+    }
+    if (!waits) this.answer(from, core, at);
+  }
+
+  private answer(from: number, core: number, at: number): void {
+    if (from === this.node.id) this.node.maintained(core, at);
+    else this.node.sendMaintenance(from, link.MAINTAINED, 0, core, 0, at);
+  }
+
+  /** A core's read has been sampled: TLBIs that waited for it are answered, unless another core's read is older still. */
+  readSampled(cpu: Vcpu, at: number): void {
+    cpu.readsInFlight--;
+    if (cpu.readsInFlight > 0) return;
+    const waiting = cpu.waitingForReads.splice(0);
+    for (let i = 0; i < waiting.length; i += 2) {
+      const other = this.node.cpus.find((candidate) => candidate.readsInFlight > 0);
+      if (other !== undefined) other.waitingForReads.push(waiting[i]!, waiting[i + 1]!);
+      else this.answer(waiting[i]!, waiting[i + 1]!, at);
+    }
+  }
+
+  /** What an operation does to one core. */
+  apply(cpu: Vcpu, operation: number, address: number): void {
+    switch (operation) {
+      case link.TLBI_VAAE1IS:
+        cpu.tlb.invalidate(address);
+        for (const tables of cpu.stage1Tables) tables.invalidate(address);
+        break;
+      case link.TLBI_IPAS2E1IS:
+        // Stage 2 alone: combined entries stay until stage 1 is invalidated too ([arm64 reference 7.3]).
+        cpu.stage2Leaves.invalidate(address);
+        for (const tables of cpu.stage2Tables) tables.invalidate(address);
+        break;
+      case link.TLBI_VMALLE1IS:
+        cpu.tlb.invalidateAll();
+        for (const tables of cpu.stage1Tables) tables.invalidateAll();
+        break;
+      case link.TLBI_VMALLS12E1IS:
+        cpu.tlb.invalidateAll();
+        cpu.stage2Leaves.invalidateAll();
+        for (const tables of cpu.stage1Tables) tables.invalidateAll();
+        for (const tables of cpu.stage2Tables) tables.invalidateAll();
+        break;
+      case link.IC_IVAU:
+        cpu.l1i.invalidate(address);
+        return;
+      default:
+        cpu.l1i.invalidateAll();
+        return;
+    }
+    cpu.invalidations++;
+    cpu.microEnd = -1;
+  }
+
+  /** DC CVAU of the line at `pa`, wherever it lives. */
+  *cleanLine(cpu: Vcpu, pa: number): Step<void> {
+    const { node } = this;
+    const line = pa - (pa % LINE_BYTES);
+    if (node.memory.contains(line)) node.coherence.clean(line);
+    else {
+      cpu.pendingMaintenance++;
+      node.sendMemory(node.homeOf(line), link.CLEAN_LINE, line, cpu.core, 0, null, cpu.time);
+    }
+    yield node.latencies.dcCvauPs;
+  }
+
+  /** Makes [pa, pa + bytes) visible to instruction fetches, as caches_clean_inval_pou does ([arm64 reference 5.4]). */
+  *cleanInvalidate(cpu: Vcpu, pa: number, bytes: number): Step<void> {
+    const { spec } = this.node;
+    const first = pa - (pa % LINE_BYTES);
+    if (!spec.idc) for (let line = first; line < pa + bytes; line += LINE_BYTES) yield* this.cleanLine(cpu, line);
+    yield* this.dsb(cpu);
+    if (!spec.dic) {
+      for (let line = first; line < pa + bytes; line += LINE_BYTES) yield* this.broadcast(cpu, link.IC_IVAU, line);
+      yield* this.dsb(cpu);
+    }
+    yield* this.isb(cpu);
+  }
+
+  /** Performs what the table editor asks for between its stores. */
+  *perform<Result>(cpu: Vcpu, edit: Generator<TableOp, Result>): Step<Result> {
+    for (;;) {
+      const step = edit.next();
+      if (step.done === true) return step.value;
+      const op = step.value;
+      if (op.op === 'dsb') yield* this.dsb(cpu);
+      else if (op.op === 'isb') yield* this.isb(cpu);
+      else yield* this.broadcast(cpu, TLBI_OF[op.kind], op.ipa ?? 0);
+      this.node.tableOps?.performed(op, 0);
+    }
+  }
+}
+
+const TLBI_OF: Readonly<Record<string, number>> = {
+  ipas2e1is: link.TLBI_IPAS2E1IS,
+  vmalle1is: link.TLBI_VMALLE1IS,
+  vmalls12e1is: link.TLBI_VMALLS12E1IS,
+  vmalls12e1: link.TLBI_VMALLS12E1IS,
+};

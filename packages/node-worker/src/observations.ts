@@ -1,0 +1,136 @@
+/** A broken rule, with the event and the place that break it. */
+export interface Finding {
+  /** The rule's id: `R4`. */
+  readonly id: string;
+  readonly message: string;
+  readonly timePs: number;
+}
+
+/**
+ * What one node's cores saw of one word, by write number. Times are picoseconds of virtual time. Entries of one index belong
+ * together. That is all a judge needs to decide the levels exactly: only the latest issue can be too late for a number, only
+ * the earliest end can be too early.
+ */
+export interface WordLog {
+  /** Offset of the word from `_text` in words. */
+  readonly word: number;
+  readonly numbers: number[];
+  readonly values: number[];
+  /** Fetches that saw the number. */
+  readonly counts: number[];
+  /** Latest issue of a fetch that saw the number, and its core. */
+  readonly lastIssue: number[];
+  readonly lastIssueCpu: number[];
+  /** Earliest end of a fetch that saw it, and its core. */
+  readonly firstEnd: number[];
+  readonly firstEndCpu: number[];
+  /** Latest execution of the word with that number, and its core. */
+  readonly lastExecution: number[];
+  readonly lastExecutionCpu: number[];
+}
+
+const FINDINGS_KEPT = 8;
+
+/**
+ * Records what the cores of one node fetch and execute of words that may be written, in memory bounded by words times
+ * writes. Checks on the spot that every core goes forward (R4), and that one number always has one value (half of R3).
+ */
+export class Observations {
+  readonly words: Map<number, WordLog> = new Map();
+  readonly findings: Finding[] = [];
+  /** Findings that were not kept. */
+  dropped = 0;
+  private readonly lastNumber: Map<number, number> = new Map();
+  private readonly firstCpu: number;
+  private readonly cores: number;
+
+  /** Cores are known by their number in the machine, from `firstCpu`. */
+  constructor(firstCpu: number, cores: number) {
+    this.firstCpu = firstCpu;
+    this.cores = cores;
+  }
+
+  /** Notes a finding, or only counts it if there are many. */
+  report(id: string, message: string, timePs: number): void {
+    if (this.findings.length < FINDINGS_KEPT) this.findings.push({ id, message, timePs });
+    else this.dropped++;
+  }
+
+  private index(log: WordLog, number: number, value: number): number {
+    // Newest numbers stand last and are asked for most.
+    for (let i = log.numbers.length - 1; i >= 0; i--) if (log.numbers[i] === number) return i;
+    log.numbers.push(number);
+    log.values.push(value);
+    log.counts.push(0);
+    log.lastIssue.push(-1);
+    log.lastIssueCpu.push(-1);
+    log.firstEnd.push(Infinity);
+    log.firstEndCpu.push(-1);
+    log.lastExecution.push(-1);
+    log.lastExecutionCpu.push(-1);
+    return log.numbers.length - 1;
+  }
+
+  private log(word: number): WordLog {
+    let log = this.words.get(word);
+    if (log === undefined) {
+      log = {
+        word,
+        numbers: [],
+        values: [],
+        counts: [],
+        lastIssue: [],
+        lastIssueCpu: [],
+        firstEnd: [],
+        firstEndCpu: [],
+        lastExecution: [],
+        lastExecutionCpu: [],
+      };
+      this.words.set(word, log);
+    }
+    return log;
+  }
+
+  /** Core `cpu` fetched or loaded `word` from `issue` to `end` and saw `value`, which write `number` had put there. */
+  fetched(word: number, value: number, number: number, cpu: number, issue: number, end: number): void {
+    const log = this.log(word);
+    const i = this.index(log, number, value);
+    if (log.values[i] !== value) {
+      const message = `word ${word} with number ${number} was seen as ${log.values[i]!.toString(16)} and by CPU ${cpu} as ${value.toString(16)}`;
+      this.report('R3', message, end);
+    }
+    log.counts[i]!++;
+    if (issue > log.lastIssue[i]!) {
+      log.lastIssue[i] = issue;
+      log.lastIssueCpu[i] = cpu;
+    }
+    if (end < log.firstEnd[i]!) {
+      log.firstEnd[i] = end;
+      log.firstEndCpu[i] = cpu;
+    }
+    const key = word * this.cores + (cpu - this.firstCpu);
+    const last = this.lastNumber.get(key);
+    if (last === undefined || number > last) this.lastNumber.set(key, number);
+    else if (number < last) {
+      this.report('R4', `CPU ${cpu} fetched word ${word} of write ${number} after it had seen write ${last}`, end);
+    }
+  }
+
+  /** Core `cpu` executed `word` at `time`, as write `number` had left it. */
+  executed(word: number, value: number, number: number, cpu: number, time: number): void {
+    const log = this.log(word);
+    const i = this.index(log, number, value);
+    if (time > log.lastExecution[i]!) {
+      log.lastExecution[i] = time;
+      log.lastExecutionCpu[i] = cpu;
+    }
+  }
+
+  /** Forgets everything. */
+  reset(): void {
+    this.words.clear();
+    this.findings.length = 0;
+    this.dropped = 0;
+    this.lastNumber.clear();
+  }
+}

@@ -1,0 +1,68 @@
+import type { Guarantee } from '@numalab/protocols';
+import type { GranuleName, LatencyProfile, Topology } from '@numalab/machine';
+import type { WriterSpec } from '@numalab/kernel';
+
+/** The kernel as the machine needs it: shared by all nodes and never changed. Offsets are in bytes from `_text`. */
+export interface KernelText {
+  /** The Image's words from `_text` on, as in the file. */
+  readonly words: Uint32Array;
+  /** Memory that the kernel takes, .bss included. */
+  readonly imageBytes: number;
+  /** The kernel's own page size: the granule of its stage-1 tables. */
+  readonly pageBytes: number;
+  /** VA of `_text`, bits 51:0. */
+  readonly linkVa: number;
+  /** [_stext, _etext). */
+  readonly text: { readonly start: number; readonly end: number };
+  /** What is replicated, what EL2 owns, and what both share, in order and without gaps between `start`s of one section. */
+  readonly ranges: readonly ReplicatedRange[];
+  /** Starts of functions that a walk may call, ascending. */
+  readonly functions: Int32Array;
+}
+
+/** One stretch of the replicated range; see `replicatedRanges`. */
+export interface ReplicatedRange {
+  readonly start: number;
+  readonly end: number;
+  /** `replica`: a copy on every node; `hole`: EL2's own, mapped nowhere; `shared`: the primary on every node. */
+  readonly kind: 'replica' | 'hole' | 'shared';
+}
+
+/** How much the cores do. Spans in picoseconds. */
+export interface WorkloadSpec {
+  /** Bounds walks and endless writers; finite writers run to their end. */
+  readonly durationPs: number;
+  /** Fraction of time in which cores execute: 0 to 1. */
+  readonly duty: number;
+  /** Cores of other nodes fetch words whose writes are in flight. */
+  readonly probe: boolean;
+}
+
+/** Everything that a run depends on, the seed included: plain data, so that it can be handed to another thread. */
+export interface MachineSpec {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly coresPerNode: number;
+  readonly memoryPerNode: number;
+  /** First PA of node 0's DRAM. */
+  readonly base: number;
+  readonly topology: Topology;
+  readonly profile: LatencyProfile;
+  /** Factor on the profile's jitter. */
+  readonly jitter: number;
+  readonly granule: GranuleName;
+  readonly ipaBits: number;
+  readonly lpa2: boolean;
+  readonly population: 'lazy' | 'eager';
+  /** CTR_EL0.IDC and DIC. */
+  readonly idc: boolean;
+  readonly dic: boolean;
+  readonly kernel: KernelText;
+  readonly strategy: 'none' | 'stage2';
+  readonly protocol: string;
+  readonly guarantee: Guarantee | null;
+  readonly hypervisorNode: number;
+  readonly serialisation: 'central' | 'lock';
+  readonly workload: WorkloadSpec;
+  readonly writers: readonly WriterSpec[];
+}

@@ -1,0 +1,156 @@
+import { Digest, Random } from '@numalab/base';
+import { CpuRegisters, ExclusiveMonitor, InstructionCache, type LatencyProfile, TagCache, Tlb } from '@numalab/machine';
+import type { Task } from './task.ts';
+
+/** What a core is doing. */
+export const MODE_WALK = 0;
+/** It runs kernel or EL2 code: a task. */
+export const MODE_TASK = 1;
+/** It is parked by stop_machine. */
+export const MODE_PARKED = 2;
+
+/** Words of one fetch: an aligned 16-byte group. */
+export const GROUP_WORDS = 4;
+
+/** One fetched group: four words, then their numbers, then which of them are watched. */
+export class FetchGroup {
+  /** Offset from `_text` of its first word; -1: empty. */
+  offset = -1;
+  readonly words: Uint32Array = new Uint32Array(GROUP_WORDS);
+  readonly numbers: Uint32Array = new Uint32Array(GROUP_WORDS);
+  /** Bit i: word i is watched. */
+  watched = 0;
+}
+
+/** Where fetches of the replicated range were served; indices of {@link Vcpu.served}. */
+export const SERVED_L1I = 0;
+export const SERVED_L2 = 1;
+export const SERVED_LLC = 2;
+export const SERVED_LOCAL = 3;
+export const SERVED_REMOTE = 4;
+export const SERVED_SHARED = 5;
+
+/** One core of a node: its registers, caches, TLB, fetch-ahead buffer and clock. */
+export class Vcpu {
+  /** Number in the machine, and in the node. */
+  readonly cpu: number;
+  readonly core: number;
+  /** When it acts next; Infinity while it waits for a message. */
+  time = 0;
+  mode: number = MODE_WALK;
+  /** A walk that sleeps until `time`, and wakes for an interrupt. */
+  asleep = true;
+  /** It waits for a message; `time` is Infinity. */
+  blocked = false;
+  /** Which wait; a wake-up for an earlier one is ignored. */
+  waitToken = 0;
+  /** PSTATE.I: interrupts wait. */
+  masked = false;
+  /** It may be parked while it waits: it sleeps in a mutex. */
+  preemptible = false;
+  /** Interrupts that wait: purpose, sending process, sending core, in threes. */
+  readonly pendingInterrupts: number[] = [];
+  /** A wait ended while it was parked. */
+  wokenWhileParked = false;
+  task: Task | null = null;
+  /** Tasks that begin when the current one ends. */
+  readonly taskQueue: (() => Task)[] = [];
+
+  readonly registers: CpuRegisters = new CpuRegisters();
+  readonly monitor: ExclusiveMonitor = new ExclusiveMonitor();
+  readonly l1i: InstructionCache;
+  readonly l2: TagCache;
+  readonly tlb: Tlb;
+  /** Walk cache: stage-2 leaves (IPA to PA), and where the stage-1 table of a level is, by VA, at level + 1. */
+  readonly stage2Leaves: Tlb;
+  readonly stage1Tables: readonly Tlb[];
+  /** Where the stage-2 table of a level is, by IPA, at level + 1. */
+  readonly stage2Tables: readonly Tlb[];
+
+  /** The walk: PC and return addresses as offsets from `_text`, and groups until it gives a function up. */
+  pc = 0;
+  readonly callStack: Int32Array = new Int32Array(64);
+  callDepth = 0;
+  patience = 0;
+  /** The running walk's current span ends here. */
+  activeUntil = 0;
+  current: FetchGroup = new FetchGroup();
+  ahead: FetchGroup = new FetchGroup();
+  /** Translation of the group fetched last: offsets [microFrom, microEnd) from `_text` lie at PA microTo. */
+  microFrom = 0;
+  microEnd = -1;
+  microTo = 0;
+  /** Result of the last translation: PA, log2 of the size, permissions. */
+  translatedPa = 0;
+  translatedShift = 12;
+  translatedPermissions = 0;
+  /** The last fault: status code, whether stage 2 raised it, and on the walk of stage 1; the IPA of the access or descriptor. */
+  faultStatus = 0;
+  faultStage2 = false;
+  faultS1ptw = false;
+  faultIpa = 0;
+  readonly random: Random;
+  coins = 0;
+  coinsLeft = 0;
+
+  /** TLB invalidations that reached this core. */
+  invalidations = 0;
+  /** Where a walk that was interrupted by a task goes on sleeping until; and when an interrupt handler is done. */
+  sleepUntil = 0;
+  notBefore = 0;
+  /** Outstanding maintenance and stores, which a DSB waits for. */
+  pendingMaintenance = 0;
+  pendingStores = 0;
+  /** Remote reads under way that were translated already, and who waits for them to be sampled (T4). */
+  readsInFlight = 0;
+  /** Per waiting maintenance operation: sending process and its core, in pairs. */
+  readonly waitingForReads: number[] = [];
+  /** What a reply brought. */
+  replyNumber = 0;
+  replyBytes: readonly number[] | null = null;
+
+  readonly hash: Digest = new Digest();
+  fetchedWords = 0;
+  readonly served: Float64Array = new Float64Array(6);
+  fetchTicks = 0;
+  loads = 0;
+  loadsRemote = 0;
+  activeTicks = 0;
+  walks = 0;
+  walkReads = 0;
+  walkReadsLocal = 0;
+  walkReadsRemote = 0;
+  stage1Remote = 0;
+  faults = 0;
+
+  constructor(cpu: number, core: number, seed: number, profile: LatencyProfile) {
+    const { caches } = profile;
+    this.cpu = cpu;
+    this.core = core;
+    this.random = new Random(seed, 'walk', cpu);
+    this.l1i = new InstructionCache(caches.l1i.bytes, caches.l1i.ways);
+    this.l2 = new TagCache(caches.l2.bytes, caches.l2.ways);
+    this.tlb = new Tlb(caches.tlbEntries[0]);
+    this.stage2Leaves = new Tlb(caches.walkCacheEntries[0]);
+    this.stage1Tables = Array.from({ length: 5 }, () => new Tlb(16));
+    this.stage2Tables = Array.from({ length: 5 }, () => new Tlb(16));
+  }
+
+  /** A context synchronisation event: what was fetched ahead is thrown away. */
+  synchroniseContext(): void {
+    this.ahead.offset = -1;
+    this.current.offset = -1;
+  }
+
+  /** A fair coin. */
+  coin(): boolean {
+    if (this.coinsLeft === 0) {
+      this.coins = this.random.next();
+      this.coinsLeft = 32;
+    }
+    const head = (this.coins & 1) !== 0;
+    this.coins >>>= 1;
+    this.coinsLeft--;
+    return head;
+  }
+}

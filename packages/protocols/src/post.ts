@@ -1,0 +1,29 @@
+import type { Protocol, Write } from './protocol.ts';
+
+/**
+ * Broadcast and retire at once. Every node applies the writes in order, but the writer goes on while some nodes still run
+ * the old word: too weak for Linux, which relies on the store being over when the instruction after it runs ([arm64
+ * reference 0.10]).
+ */
+export const post: Protocol = {
+  name: 'post',
+  description: 'broadcast, retire at once',
+  guarantee: 'ordered',
+  hypervisor() {
+    return {
+      onWrite(context, write) {
+        for (const node of context.nodes) context.send(node, write);
+        context.retire(write);
+      },
+    };
+  },
+  node() {
+    return {
+      *onMessage(context, body) {
+        const write = body as Write;
+        yield* context.store(write);
+        yield* context.maintain(write);
+      },
+    };
+  },
+};

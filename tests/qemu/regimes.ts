@@ -1,0 +1,71 @@
+/** The regimes that the rig compares: those of `export-tables` first, then the corners of the format. */
+import type { Regime } from './tables.ts';
+
+const regime = (
+  name: string,
+  granuleBits: Regime['granuleBits'],
+  ipaBits: number,
+  startLevel: number,
+  ps: number,
+  more: Partial<Regime> = {},
+): Regime => ({ name, granuleBits, ipaBits, startLevel, ps, ...more });
+
+/** Legal regimes. Names give granule, IPA bits, start level and number of concatenated tables. */
+export const REGIMES: readonly Regime[] = [
+  regime('4K 40 bits, level 1 x2', 12, 40, 1, 2),
+  regime('4K 44 bits, level 0', 12, 44, 0, 4),
+  regime('4K 48 bits, level 0', 12, 48, 0, 5),
+  regime('16K 40 bits, level 2 x16', 14, 40, 2, 2),
+  regime('16K 48 bits, level 1 x2', 14, 48, 1, 5),
+  regime('64K 48 bits, level 1', 16, 48, 1, 5),
+  regime('64K 52 bits, level 1', 16, 52, 1, 6),
+  regime('4K LPA2 52 bits, level 0 x16', 12, 52, 0, 6, { ds: true }),
+  regime('4K LPA2 52 bits, level -1', 12, 52, -1, 6, { ds: true }),
+  regime('4K LPA2 49 bits, level 0 x2', 12, 49, 0, 6, { ds: true }),
+  regime('4K LPA2 40 bits, level 1 x2', 12, 40, 1, 6, { ds: true }),
+  regime('16K LPA2 52 bits, level 0', 14, 52, 0, 6, { ds: true }),
+  regime('16K LPA2 51 bits, level 1 x16', 14, 51, 1, 6, { ds: true }),
+  regime('16K LPA2 48 bits, PS 48, level 0', 14, 48, 0, 5, { ds: true }),
+  regime('4K 48 bits, PS 52 without LPA2', 12, 48, 0, 6),
+  regime('4K 43 bits, level 1 x16', 12, 43, 1, 4),
+  regime('4K 42 bits, level 1 x8', 12, 42, 1, 3),
+  regime('4K 36 bits, level 1', 12, 36, 1, 1),
+  regime('4K 34 bits, level 2 x16', 12, 34, 2, 2),
+  regime('4K 32 bits, level 2 x4', 12, 32, 2, 0),
+  regime('4K 25 bits, level 3 x16', 12, 25, 3, 2),
+  regime('4K 16 bits, level 3', 12, 16, 3, 0),
+  regime('16K 42 bits, level 1', 14, 42, 1, 3),
+  regime('16K 36 bits, level 2', 14, 36, 2, 1),
+  regime('16K 28 bits, level 3 x8', 14, 28, 3, 2),
+  regime('64K 44 bits, level 2 x4', 16, 44, 2, 4),
+  regime('64K 42 bits, level 2', 16, 42, 2, 3),
+  regime('64K 33 bits, level 3 x16', 16, 33, 3, 2),
+  regime('4K 48 bits, HA', 12, 48, 0, 5, { ha: true }),
+  regime('4K 40 bits, HA and HD', 12, 40, 1, 2, { ha: true, hd: true }),
+  regime('4K 40 bits, HD without HA', 12, 40, 1, 2, { hd: true }),
+  regime('4K LPA2 52 bits, HA and HD', 12, 52, 0, 6, { ds: true, ha: true, hd: true }),
+  regime('64K 52 bits, HA and HD', 16, 52, 1, 6, { ha: true, hd: true }),
+];
+
+/** Regimes that no access survives: translation fault, level 0. */
+export const ILLEGAL_REGIMES: readonly Regime[] = [
+  regime('4K 48 bits from level 1 (512 tables)', 12, 48, 1, 5),
+  regime('4K 39 bits from level 0 (no index bit)', 12, 39, 0, 5),
+  regime('4K 30 bits from level 1 (no index bit)', 12, 30, 1, 5),
+  regime('4K 44 bits from level 1 (32 tables)', 12, 44, 1, 5),
+  regime('4K 35 bits from level 2 (32 tables)', 12, 35, 2, 5),
+  regime('4K 26 bits from level 3 (32 tables)', 12, 26, 3, 5),
+  regime('16K 41 bits from level 2 (32 tables)', 14, 41, 2, 5),
+  regime('16K 36 bits from level 1 (no index bit)', 14, 36, 1, 5),
+  regime('16K 48 bits from level 0 without DS', 14, 48, 0, 5),
+  regime('64K 48 bits from level 2 (64 tables)', 16, 48, 2, 5),
+  regime('64K, level 0', 16, 48, 0, 5),
+  regime('64K 42 bits from level 1 (no index bit)', 16, 42, 1, 5),
+  regime('4K 52 bits without DS', 12, 52, 0, 6),
+  regime('16K 52 bits without DS', 14, 52, 1, 6),
+  regime('4K 50 bits without DS', 12, 50, 0, 6),
+  regime('4K 48 bits, SL2 with SL0', 12, 48, -1, 6, { ds: true, flip: 1n << 6n }),
+  regime('4K 48 bits from level -1 (no index bit)', 12, 48, -1, 6, { ds: true }),
+  regime('4K 15 bits', 12, 15, 3, 5),
+  regime('64K 16 bits', 16, 16, 3, 5),
+];
