@@ -28,7 +28,7 @@ const skipReason = qemuSkipReason();
 if (skipReason !== null) console.warn(`tests/qemu skipped: ${skipReason}`);
 
 const ROUNDS = 3;
-const RANDOM_PROBES = 400;
+const RANDOM_PROBES = 250;
 /** The physical address size of QEMU's CPU `max`. */
 const PA_MAX = 52;
 
@@ -43,9 +43,9 @@ const describeProbe = ({ ipa, access, target }: Probe): string =>
 const format = (answer: Answer): string =>
   'pa' in answer ? `0x${answer.pa.toString(16)}` : `${answer.fault} fault, level ${answer.level}`;
 
-/** Root addresses above 4 GiB wherever the output size allows it. */
+/** Root addresses above 4 GiB where the output size allows it, and some above 1 TiB (each costs QEMU 0.2 s). */
 const rootFor = ({ ps, granuleBits, ds }: Regime): bigint => {
-  if (ps >= 3 && (granuleBits === 12 || ds)) return 0x200_4100_0000n;
+  if (ps === 6 && (granuleBits === 12 || ds)) return 0x200_4100_0000n;
   return ps >= 1 ? 0x1_4100_0000n : 0x4100_0000n;
 };
 
@@ -190,9 +190,9 @@ describe('the walker on hand-built tables', () => {
       const manual = probes.map(manualAnswer);
       expect(differences(probes, ['the manual', manual], ['QEMU', answers]).slice(0, 20)).toEqual([]);
       expect(differences(probes, ['the walker', walkAll(image, probes)], ['QEMU', answers]).slice(0, 20)).toEqual([]);
-      // The oracle is slow: every fourth probe.
-      const some = probes.filter((_, i) => i % 4 === 1);
-      const theirs = answers.filter((_, i) => i % 4 === 1);
+      // The oracle is slow: every fifth probe.
+      const some = probes.filter((_, i) => i % 5 === 0);
+      const theirs = answers.filter((_, i) => i % 5 === 0);
       expect(differences(some, ['the oracle', oracleAll(image, some)], ['QEMU', theirs]).slice(0, 20)).toEqual([]);
     },
   );

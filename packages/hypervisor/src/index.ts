@@ -1,1 +1,3 @@
-export {};
+export { HypervisorProcess } from './hypervisor.ts';
+export { type JournalEntry, Order } from './order.ts';
+export { type ResolvedWrite, resolveWrite } from './resolve-write.ts';

@@ -53,8 +53,8 @@ export const BEGIN_ACTION = 33;
 export const TIMER = 34;
 /** To itself: a timer of the session layer. a: peer, b: which timer. */
 export const SESSION_TIMER = 35;
-/** To itself: EL2's agent goes on. */
-export const AGENT = 36;
+/** To itself: the duration of endless work is over. */
+export const DURATION_OVER = 36;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -84,7 +84,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   33: 'begin-action',
   34: 'timer',
   35: 'session-timer',
-  36: 'agent',
+  36: 'duration-over',
 };
 
 /** Operations of {@link MAINTAIN}. */

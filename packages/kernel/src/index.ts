@@ -1,2 +1,3 @@
 export * from './builtin/index.ts';
 export * from './image/index.ts';
+export * from './writers/index.ts';

@@ -3,7 +3,7 @@ import * as link from '@numalab/interconnect';
 import { LINE_BYTES, LINE_CELLS, TagCache } from '@numalab/machine';
 import { homeOf } from './layout.ts';
 import type { NodeProcess } from './node.ts';
-import { type Step, WAIT } from './task.ts';
+import { type Step, WAIT } from '@numalab/base';
 import { SERVED_LLC, SERVED_L2, SERVED_LOCAL, SERVED_REMOTE, type Vcpu } from './vcpu.ts';
 
 /** Lines that may be dirty at once before the oldest is written back (CTR_EL0.IDC = 0). */
@@ -184,6 +184,22 @@ export class Coherence {
       const cell = ((address % LINE_BYTES) >>> 2) * 2;
       cells[cell] = words[i]!;
       cells[cell + 1] = number;
+    }
+  }
+
+  /**
+   * EL2's store to this node's own copy of the text. If other nodes may hold the line (shared granules) or instruction
+   * caches must drop it by themselves (DIC), it goes the way of every store; else nobody else can notice.
+   */
+  *storeOwnText(cpu: Vcpu, pa: number, words: readonly number[], number: number): Step<void> {
+    for (let i = 0; i < words.length; ) {
+      const address = pa + 4 * i;
+      const inLine = Math.min(words.length - i, (LINE_BYTES - (address % LINE_BYTES)) / 4);
+      const part = words.slice(i, i + inLine);
+      if (this.node.spec.dic || this.sharers.has(address - (address % LINE_BYTES))) {
+        yield* this.store(cpu, address, part, number);
+      } else this.storeLocal(address, part, number);
+      i += inLine;
     }
   }
 

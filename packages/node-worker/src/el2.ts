@@ -4,6 +4,7 @@ import {
   ACCESS_WRITE,
   completeEmulation,
   dataAbort,
+  EC_DATA_ABORT,
   decodeTrappedStore,
   EEXIST,
   EAGAIN,
@@ -20,9 +21,10 @@ import {
   REFUSE_OTHER_ADDRESS,
   REFUSAL_TEXTS,
   type StoreAccess,
+  storeIss,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import { type Step, WAIT } from './task.ts';
+import { type Step, WAIT } from '@numalab/base';
 import type { Vcpu } from './vcpu.ts';
 
 /** What became of a trapped store. */
@@ -82,11 +84,9 @@ export class El2 {
    * EMULATED (registers and PC are behind the store) or INJECTED.
    */
   *storeAbort(cpu: Vcpu, access: StoreAccess, far: number, status: number): Step<number> {
-    const { isv, sas, srt, sf, ar } = access;
-    const s1ptw = cpu.faultS1ptw ? 1 : 0;
-    const esr = s1ptw
-      ? dataAbort({ dfsc: status, wnr: 1, s1ptw })
-      : dataAbort({ isv, sas, srt, sf, ar, wnr: 1, dfsc: status });
+    const esr = cpu.faultS1ptw
+      ? dataAbort({ dfsc: status, wnr: 1, s1ptw: 1 })
+      : ((EC_DATA_ABORT << 26) | (1 << 25) | storeIss(access, status & 63)) >>> 0;
     return yield* this.handle(cpu, far, esr, status, access);
   }
 

@@ -1,7 +1,7 @@
 import * as link from '@numalab/interconnect';
 import { LINE_BYTES, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import { type Step, WAIT } from './task.ts';
+import { type Step, WAIT } from '@numalab/base';
 import type { Vcpu } from './vcpu.ts';
 
 /**
@@ -136,9 +136,9 @@ export class Maintenance {
       const step = edit.next();
       if (step.done === true) return step.value;
       const op = step.value;
-      if (op.op === 'dsb') yield* this.dsb(cpu);
-      else if (op.op === 'isb') yield* this.isb(cpu);
-      else yield* this.broadcast(cpu, TLBI_OF[op.kind], op.ipa ?? 0);
+      if (op.op === 'isb') yield* this.isb(cpu);
+      else if (op.op === 'dsb') yield* this.dsb(cpu);
+      else if (op.op === 'tlbi') yield* this.broadcast(cpu, TLBI_OF[op.kind]!, op.ipa ?? 0);
       this.node.tableOps?.performed(op, 0);
     }
   }

@@ -10,7 +10,7 @@ import {
   WALK_CONTINUE,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import type { Step } from './task.ts';
+import type { Step } from '@numalab/base';
 import type { Vcpu } from './vcpu.ts';
 
 const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
@@ -39,7 +39,7 @@ export class Mmu {
   constructor(node: NodeProcess, walker: Stage2Walker | null) {
     this.node = node;
     this.walker = walker;
-    this.walks = Array.from({ length: node.spec.coresPerNode }, () => new Stage1Walk());
+    this.walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
   }
 
   /**
@@ -131,7 +131,8 @@ export class Mmu {
     return fault;
   }
 
-  private takeCost(): number {
+  /** Time of the stage-2 reads since the last call. */
+  takeCost(): number {
     const { cost } = this;
     this.cost = 0;
     return cost;

@@ -91,8 +91,22 @@ export class Observations {
     return log;
   }
 
-  /** Core `cpu` fetched or loaded `word` from `issue` to `end` and saw `value`, which write `number` had put there. */
+  /** Core `cpu` fetched `word` from `issue` to `end` and saw `value`, which write `number` had put there. */
   fetched(word: number, value: number, number: number, cpu: number, issue: number, end: number): void {
+    this.saw(word, value, number, cpu, issue, end);
+    this.goesForward(2 * (word * this.cores + (cpu - this.firstCpu)), 'fetched', word, number, cpu, end);
+  }
+
+  /**
+   * Core `cpu` loaded `word`. Loads are coherent and fetches are not, so a core may load what it does not fetch yet: each
+   * goes forward by itself.
+   */
+  loaded(word: number, value: number, number: number, cpu: number, issue: number, end: number): void {
+    this.saw(word, value, number, cpu, issue, end);
+    this.goesForward(2 * (word * this.cores + (cpu - this.firstCpu)) + 1, 'loaded', word, number, cpu, end);
+  }
+
+  private saw(word: number, value: number, number: number, cpu: number, issue: number, end: number): void {
     const log = this.log(word);
     const i = this.index(log, number, value);
     if (log.values[i] !== value) {
@@ -108,11 +122,13 @@ export class Observations {
       log.firstEnd[i] = end;
       log.firstEndCpu[i] = cpu;
     }
-    const key = word * this.cores + (cpu - this.firstCpu);
+  }
+
+  private goesForward(key: number, verb: string, word: number, number: number, cpu: number, end: number): void {
     const last = this.lastNumber.get(key);
     if (last === undefined || number > last) this.lastNumber.set(key, number);
     else if (number < last) {
-      this.report('R4', `CPU ${cpu} fetched word ${word} of write ${number} after it had seen write ${last}`, end);
+      this.report('R4', `CPU ${cpu} ${verb} word ${word} of write ${number} after it had seen write ${last}`, end);
     }
   }
 

@@ -58,6 +58,10 @@ export interface MachineSpec {
   readonly idc: boolean;
   readonly dic: boolean;
   readonly kernel: KernelText;
+  /** Stores made to the image at boot, before replication: word offsets from `_text` and values. */
+  readonly bootStores: { readonly words: Int32Array; readonly values: Uint32Array };
+  /** Bound on what a node may commit outside copies of the text. */
+  readonly arenaBytes: number;
   readonly strategy: 'none' | 'stage2';
   readonly protocol: string;
   readonly guarantee: Guarantee | null;

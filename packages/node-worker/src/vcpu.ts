@@ -1,6 +1,6 @@
 import { Digest, Random } from '@numalab/base';
 import { CpuRegisters, ExclusiveMonitor, InstructionCache, type LatencyProfile, TagCache, Tlb } from '@numalab/machine';
-import type { Task } from './task.ts';
+import type { Task } from '@numalab/base';
 
 /** What a core is doing. */
 export const MODE_WALK = 0;
@@ -42,14 +42,10 @@ export class Vcpu {
   asleep = true;
   /** It waits for a message; `time` is Infinity. */
   blocked = false;
-  /** Which wait; a wake-up for an earlier one is ignored. */
-  waitToken = 0;
   /** PSTATE.I: interrupts wait. */
   masked = false;
   /** It may be parked while it waits: it sleeps in a mutex. */
   preemptible = false;
-  /** Interrupts that wait: purpose, sending process, sending core, in threes. */
-  readonly pendingInterrupts: number[] = [];
   /** A wait ended while it was parked. */
   wokenWhileParked = false;
   task: Task | null = null;
@@ -98,9 +94,16 @@ export class Vcpu {
   /** Where a walk that was interrupted by a task goes on sleeping until; and when an interrupt handler is done. */
   sleepUntil = 0;
   notBefore = 0;
+  /** What a parked core was doing, and when it would have acted next. */
+  resumeMode: number = MODE_WALK;
+  resumeTime = 0;
   /** Outstanding maintenance and stores, which a DSB waits for. */
   pendingMaintenance = 0;
   pendingStores = 0;
+  /** Nodes whose cores have not all taken this core's interrupt. */
+  pendingInterruptAcks = 0;
+  /** A lock was granted. */
+  granted = false;
   /** Remote reads under way that were translated already, and who waits for them to be sampled (T4). */
   readsInFlight = 0;
   /** Per waiting maintenance operation: sending process and its core, in pairs. */

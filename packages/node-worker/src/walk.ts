@@ -19,7 +19,7 @@ import {
   literalOffset,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import type { Step, Task } from './task.ts';
+import type { Step, Task } from '@numalab/base';
 import { type FetchGroup, MODE_TASK, SERVED_L1I, SERVED_REMOTE, SERVED_SHARED, type Vcpu } from './vcpu.ts';
 
 /** Groups a walk executes before it gives the current function up, so that no loop in the text holds it for ever. */
@@ -305,8 +305,12 @@ export class Walk {
   private load(cpu: Vcpu, offset: number, next: number): number {
     if (offset < this.spanStart || offset + 4 > this.spanEnd || this.node.isHole(offset)) return -1;
     cpu.mode = MODE_TASK;
-    cpu.task = this.loadWord(cpu, offset);
+    cpu.task = this.loadTask(cpu, offset);
     return next;
+  }
+
+  private *loadTask(cpu: Vcpu, offset: number): Task {
+    yield* this.loadWord(cpu, offset);
   }
 
   /** Loads the word at `offset` through the MMU, records and checks it. Returns its value. */
@@ -322,7 +326,7 @@ export class Walk {
     const number = cpu.replyNumber;
     const word = offset >> 2;
     if ((node.watch[word >> 2]! & (1 << (word & 3))) !== 0) {
-      node.observations.fetched(word, value, number, cpu.cpu, issue, cpu.time);
+      node.observations.loaded(word, value, number, cpu.cpu, issue, cpu.time);
     } else if (number !== 0 || value !== this.initial[word]) {
       node.observations.report('R3', `CPU ${cpu.cpu} loaded ${value.toString(16)} from word ${word}`, cpu.time);
     }

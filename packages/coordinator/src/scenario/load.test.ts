@@ -139,6 +139,11 @@ describe('bad input', () => {
     ['kernel: { writers: [{ kind: ftrace, spread: true }] }', 'kernel.writers.0.spread: unknown key'],
     ['kernel: { writers: [{ kind: ftrace, sitse: 1 }] }', 'kernel.writers.0.sitse: unknown key; did you mean sites?'],
     ['kernel: { writers: [{ kind: ftrace, cpus: [16] }] }', 'kernel.writers.0.cpus.0: vCPU 16 is beyond the last'],
+    [
+      'kernel: { writers: [{ kind: synthetic, forms: [str_w, srt_x] }] }',
+      'forms.1: no store form srt_x; did you mean str x?',
+    ],
+    ['kernel: { writers: [{ kind: synthetic, width: 8, forms: [str_w] }] }', 'str w stores 4 bytes, but width is 8'],
     ['kernel: { image: nowhere/Image }', 'x.yaml:1: kernel.image: '],
     ['kernel: { map: System.map }', 'kernel.map: the builtin image has symbols of its own'],
     ['workload: { duration: 5 }', 'workload.duration: must be a time with a unit'],

@@ -1,6 +1,6 @@
 import { resolve as resolvePath } from 'node:path';
 import { InputError } from '@numalab/base';
-import { latencyProfile } from '@numalab/machine';
+import { latencyProfile, STORE_FORMS } from '@numalab/machine';
 import { PROTOCOLS } from '@numalab/protocols';
 import type { FieldPath } from './document.ts';
 import { checkInputFile } from './files.ts';
@@ -35,6 +35,29 @@ const file = (field: FieldPath, name: string, context: ResolveContext): string =
   return path;
 };
 
+/** The forms that a synthetic writer names, spelt as the machine spells them: `str_w` is `str w`. */
+const resolveForms = (
+  forms: readonly string[],
+  width: number | 'mixed',
+  at: FieldPath,
+  context: ResolveContext,
+): string[] =>
+  forms.map((text, place) => {
+    const name = text.replaceAll('_', ' ');
+    const form = STORE_FORMS.find((candidate) => candidate.name === name);
+    if (form === undefined) {
+      const hint = didYouMean(
+        name,
+        STORE_FORMS.map((candidate) => candidate.name),
+      );
+      return context.fail([...at, 'forms', place], `no store form ${text.slice(0, 40)}${hint}`);
+    }
+    if (width !== 'mixed' && form.bytes !== width) {
+      context.fail([...at, 'forms', place], `${name} stores ${form.bytes} bytes, but width is ${width}`);
+    }
+    return name;
+  });
+
 const resolveWriter = (
   input: WriterInput,
   index: number,
@@ -47,6 +70,7 @@ const resolveWriter = (
     if (cpu >= vcpus) context.fail([...at, 'cpus', place], `vCPU ${cpu} is beyond the last of ${vcpus}, ${vcpus - 1}`);
   }
   const rate = input.rate ?? (context.mode === 'live' || input.kind === 'recorded' ? 'max' : DEFAULT_RATE);
+  if (input.kind === 'synthetic') return { ...input, rate, forms: resolveForms(input.forms, input.width, at, context) };
   if (input.kind !== 'recorded') return { ...input, rate };
   return { ...input, rate, file: file([...at, 'file'], input.file, context) };
 };

@@ -70,7 +70,7 @@ export interface SyntheticWriter extends WriterCommon {
   readonly kind: 'synthetic';
   /** Bytes per store. */
   readonly width: 1 | 2 | 4 | 8 | 16 | 'mixed';
-  /** Names of store forms (str_w, stp_x …); empty: every form that has the width. */
+  /** Names in the machine's STORE_FORMS (`str w`, `stp x` …); empty: every form that has the width. */
   readonly forms: readonly string[];
   /** Number of places written to. */
   readonly sites: number;

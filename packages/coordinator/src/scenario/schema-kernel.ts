@@ -48,7 +48,10 @@ const writer = z.discriminatedUnion('kind', [
       .union([z.literal([1, 2, 4, 8, 16]), z.literal('mixed')], { error: 'must be one of 1, 2, 4, 8, 16, mixed' })
       .default('mixed')
       .describe('Bytes per store'),
-    forms: z.array(text()).default([]).describe('Store forms (str_w, stp_x …); default: all of that width'),
+    forms: z
+      .array(text())
+      .default([])
+      .describe('Store forms by name (str_w, stp_x, ldadd_w …); default: all of that width'),
     sites: whole(1, 1_000_000).default(64).describe('Places written to'),
     inFlight: whole(1, 8192).default(1).describe('Writes under way at a time'),
     sync: z.enum(['none', 'kick', 'stop-machine']).default('none').describe('Synchronisation after each write'),

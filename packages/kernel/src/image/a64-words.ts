@@ -3,8 +3,6 @@
 export const NOP = 0xd503_201f;
 /** BTI C: a landing pad that may precede the patchable words of a function. */
 export const BTI_C = 0xd503_245f;
-/** PACIASP also serves as a landing pad. */
-export const MOV_X9_X30 = 0xaa1e_03e9;
 
 /** B from `from` to `to` (byte offsets, at most 128 MiB apart). */
 export const branchWord = (from: number, to: number): number =>

@@ -163,7 +163,8 @@ const decodeNames = (bytes: Uint8Array, names: Names, tokens: string[]): { names
     const end = at + nameBytes(bytes, at, names.wide);
     let text = '';
     for (let p = at + (names.wide && bytes[at]! >= 0x80 ? 2 : 1); p < end; p++) text += tokens[bytes[p]!]!;
-    types.push(text.charAt(0));
+    // A corrupt table may expand to nothing; every name still has one type.
+    types.push(text.charAt(0) || '?');
     result[i] = text.slice(1);
     at = end;
   }

@@ -1,8 +1,8 @@
-import { toVa, type Va } from '@numalab/base';
+import { InputError, toVa, type Va } from '@numalab/base';
 import { asciiBytes, asWords, indexOfBytes, stringAt } from './bytes.ts';
 import { type Decompressors, type UnpackedKernel, unpackKernel } from './container.ts';
 import { findFunctions } from './functions.ts';
-import { readHeader, trimImage } from './header.ts';
+import { hasImageMagic, readHeader, trimImage } from './header.ts';
 import { findKallsyms, type RawKallsyms } from './kallsyms.ts';
 import type { ImageHeader, KernelImage, Relocations, Span } from './kernel-image.ts';
 import { findRegions, spanBetween } from './regions.ts';
@@ -56,6 +56,9 @@ const LINK_ALIGNMENT = 0x20_0000;
 
 const begin = (file: Uint8Array, options: ReadOptions): Reading => {
   const unpacked = unpackKernel(file, options.decompress, options.name);
+  if (!hasImageMagic(unpacked.bytes)) {
+    throw new InputError(options.name, 'is an arm64 ELF file but no kernel: no Image header at its lowest address');
+  }
   const header = readHeader(unpacked.bytes, options.name);
   const trimmed = unpacked.elf === null ? trimImage(unpacked.bytes, header, options.name) : unpacked.bytes;
   const { bytes, words } = asWords(trimmed);
@@ -196,6 +199,10 @@ export const readKernelImage = (file: Uint8Array, options: ReadOptions): KernelI
   const reading = begin(file, options);
   const { unpacked, bytes, words, header, imageSize, rela, unknown } = reading;
   const { symbols, raw, base: symbolBase } = findSymbols(reading, options);
+  const edata = symbols.find('_edata');
+  if (edata > bytes.length) {
+    throw new InputError(options.name, `truncated: ${bytes.length} bytes, but its symbol _edata is at ${edata}`);
+  }
   const base = symbolBase ?? baseFromPointers(words, imageSize, header.textOffset);
   if (base === null) unknown.linkVa = 'neither relocations, kallsyms nor pointers tell where the kernel is linked';
   const relocations = base === null ? NO_RELOCATIONS : readRelocations(words, rela, base, imageSize);

@@ -19,9 +19,9 @@ describe('the summary of a kernel', () => {
       ftraceSites: image.ftraceSites.length + 3,
       ftraceEmptySlots: 3,
     });
-    expect(summary.replicated['4K'].map(({ start, end }) => [start, end])).toEqual([
-      [0x1_0000, 0x11_d000],
-      [0x13_4000, 0x40_8000],
+    expect(summary.replicated['4K']).toEqual([
+      { start: 0x1_0000, end: 0x11_d000 },
+      { start: 0x13_4000, end: 0x40_8000 },
     ]);
     expect(summary.notReplicated['64K'].map((range) => range.kind)).toEqual(['shared', 'hole', 'shared']);
   });
@@ -32,11 +32,12 @@ describe('the summary of a kernel', () => {
 
   it('gives null and a reason for what is not known', () => {
     const bare = summariseKernel(buildBuiltinKernel(1, { kallsyms: 'none' }));
-    expect(bare).toMatchObject({ symbols: null, jumpLabels: summary.jumpLabels, replicated: { '4K': [] } });
+    expect(bare).toMatchObject({ symbols: null, jumpLabels: summary.jumpLabels, replicated: { '4K': null } });
     expect(bare.regions.text).toBeNull();
     expect(bare.unknown).toMatchObject({
       symbols: 'the Image has no kallsyms token table',
       'regions.text': 'the kernel has no symbols',
+      replicated: 'the bounds of text are unknown',
     });
   });
 

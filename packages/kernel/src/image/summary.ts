@@ -6,9 +6,10 @@ const GRANULE_BYTES = { '4K': 4096, '16K': 16384, '64K': 65536 } as const;
 type GranuleName = keyof typeof GRANULE_BYTES;
 const GRANULE_NAMES = Object.keys(GRANULE_BYTES) as GranuleName[];
 
-/** A span with the reason why it ends there, or why it is no replica. */
-export interface SummaryRange extends Span {
-  readonly reason?: string;
+/** Granules inside the replicated range that have no copies, and why. */
+export interface ExcludedRange extends Span {
+  readonly kind: 'hole' | 'shared';
+  readonly reason: string;
 }
 
 /** What `numalab kernel IMAGE --json` prints. Offsets are from `_text`; sizes are bytes; a null has its reason in `unknown`. */
@@ -29,18 +30,13 @@ export interface KernelSummary {
   readonly ftraceSites: number | null;
   /** How many of those slots the build emptied. */
   readonly ftraceEmptySlots: number | null;
-  /** Granules of which every node gets a copy. */
-  readonly replicated: Readonly<Record<GranuleName, readonly SummaryRange[]>>;
-  /** Granules inside the replicated range that are EL2's, or shared with it. */
-  readonly notReplicated: Readonly<
-    Record<GranuleName, readonly (SummaryRange & { readonly kind: 'hole' | 'shared' })[]>
-  >;
+  /** Granules of which every node gets a copy; null if the bounds of text are unknown. */
+  readonly replicated: Readonly<Record<GranuleName, readonly Span[] | null>>;
+  /** Granules between them that are EL2's, or shared with it. */
+  readonly notReplicated: Readonly<Record<GranuleName, readonly ExcludedRange[]>>;
   readonly unknown: Readonly<Record<string, string>>;
   readonly derived: Readonly<Record<string, string>>;
 }
-
-const pick = ({ start, end, reason }: ReplicatedRange): SummaryRange =>
-  reason === undefined ? { start, end } : { start, end, reason };
 
 const perGranule = <Value>(make: (granule: number) => Value): Record<GranuleName, Value> => ({
   '4K': make(GRANULE_BYTES['4K']),
@@ -50,8 +46,15 @@ const perGranule = <Value>(make: (granule: number) => Value): Record<GranuleName
 
 /** Gathers what there is to say about a kernel, for a load address that is a multiple of 2 MiB plus text_offset. */
 export const summariseKernel = (image: KernelImage): KernelSummary => {
+  const isKnown = image.regions.text !== null;
   const ranges = (granule: number): readonly ReplicatedRange[] =>
     replicatedRanges(image, granule, 'text+rodata', image.header.textOffset);
+  const replicas = (granule: number): Span[] =>
+    ranges(granule).flatMap(({ start, end, kind }) => (kind === 'replica' ? [{ start, end }] : []));
+  const excluded = (granule: number): ExcludedRange[] =>
+    ranges(granule).flatMap(({ start, end, kind, reason }) =>
+      kind === 'replica' ? [] : [{ start, end, kind, reason: reason ?? '' }],
+    );
   const { unknown, kallsyms, jumpEntries, alternatives, ftrace } = image;
   return {
     format: image.format,
@@ -66,15 +69,9 @@ export const summariseKernel = (image: KernelImage): KernelSummary => {
     alternatives: alternatives.table < 0 ? null : alternatives.count,
     ftraceSites: ftrace.table < 0 ? null : ftrace.slots,
     ftraceEmptySlots: ftrace.table < 0 ? null : ftrace.emptySlots,
-    replicated: perGranule((granule) =>
-      ranges(granule)
-        .filter((range) => range.kind === 'replica')
-        .map(pick),
-    ),
-    notReplicated: perGranule((granule) =>
-      ranges(granule).flatMap((range) => (range.kind === 'replica' ? [] : [{ ...pick(range), kind: range.kind }])),
-    ),
-    unknown,
+    replicated: perGranule((granule) => (isKnown ? replicas(granule) : null)),
+    notReplicated: perGranule(excluded),
+    unknown: isKnown ? unknown : { ...unknown, replicated: 'the bounds of text are unknown' },
     derived: image.derived,
   };
 };
@@ -110,11 +107,17 @@ const countLines = (summary: KernelSummary): string[] => {
 
 const rangeLines = (summary: KernelSummary): string[] =>
   GRANULE_NAMES.flatMap((granule) => {
-    const replicas = summary.replicated[granule].map((range) => ({ ...range, kind: 'replica' }));
-    const all = [...replicas, ...summary.notReplicated[granule]].sort((a, b) => a.start - b.start);
+    const replicas = summary.replicated[granule];
+    if (replicas === null) return [`replicated with ${granule} granules: unknown: ${summary.unknown.replicated ?? ''}`];
+    const all = [
+      ...replicas.map((range) => ({ ...range, text: row('replica', span(range)) })),
+      ...summary.notReplicated[granule].map((range) => ({
+        ...range,
+        text: row(range.kind, `${span(range)}  ${range.reason}`),
+      })),
+    ].sort((a, b) => a.start - b.start);
     const bytes = replicas.reduce((sum, range) => sum + range.end - range.start, 0);
-    const text = all.map((r) => row(r.kind, `${span(r)}${r.reason === undefined ? '' : `  ${r.reason}`}`));
-    return [`replicated with ${granule} granules: ${size(bytes)}`, ...text];
+    return [`replicated with ${granule} granules: ${size(bytes)}`, ...all.map((range) => range.text)];
   });
 
 /** The same for people, as lines. */
@@ -136,5 +139,6 @@ export const formatKernelSummary = (summary: KernelSummary, name: string): strin
     'regions (offsets from _text)',
     ...regionLines,
     ...rangeLines(summary),
+    ...(derived.constantRodataEnd === undefined ? [] : [`rodata is replicated up to: ${derived.constantRodataEnd}`]),
   ];
 };

@@ -88,6 +88,18 @@ describe('VTCR_EL2', () => {
     expect(decodeStage2Config(config.vtcr, 0x4000_8000n, 48).rootPa).toBe(0x4000_8000);
   });
 
+  it('aligns a 52-bit root to 64 bytes even if it is smaller', () => {
+    const config = makeStage2Config({
+      granule: '4K',
+      ipaBits: 49,
+      startLevel: -1,
+      oaBits: 52,
+      rootPa: 0x3_0000_4000_0000,
+    });
+    expect([config.rootBytes, rootAlignment(config), config.rootPa]).toEqual([16, 64, 0x3_0000_4000_0000]);
+    expect(() => makeStage2Config({ granule: '4K', ipaBits: 49, startLevel: -1, rootPa: 0x4000_0010 })).toThrow(/root/);
+  });
+
   it('cuts the VMID to 8 bits when VS is 0', () => {
     const { vtcr } = makeStage2Config({ granule: '4K', ipaBits: 40, rootPa: 0x8000_0000 });
     expect(decodeStage2Config(vtcr, 0xabcdn << 48n, 48).vmid).toBe(0xabcd);

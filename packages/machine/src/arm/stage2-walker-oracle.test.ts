@@ -249,8 +249,8 @@ describe('the stage-2 walker', () => {
       for (let tg0 = 0n; tg0 < 4n; tg0++)
         for (let sl = 0n; sl < 8n; sl++)
           for (let t0sz = 0n; t0sz < 64n; t0sz++)
-            for (const ds of [0n, 1n])
-              check(((sl >> 2n) << 33n) | ((sl & 3n) << 6n) | (tg0 << 14n) | t0sz | (ds << 32n) | (5n << 16n), paMax);
+            for (const options of [5n << 16n, 6n << 16n, (1n << 32n) | (6n << 16n)])
+              check(((sl >> 2n) << 33n) | ((sl & 3n) << 6n) | (tg0 << 14n) | t0sz | options, paMax);
     expect(valid).toBeGreaterThan(1000);
   });
 });

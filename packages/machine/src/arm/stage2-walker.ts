@@ -102,29 +102,42 @@ export class Stage2Walker {
     const ipaLo = ipa | 0;
     const ipaHi = (ipa / WORD) | 0;
     this.begin(access);
+    const readPa = this.readPa;
+    const oaLimitHigh = this.oaLimitHigh;
     let base = tablePa;
-    for (let reads = 0; ; level++) {
+    let reads = 0;
+    let lo = 0;
+    let hi = 0;
+    let fault = 0;
+    for (; ; level++) {
       const shift = shifts[level + 1]!;
       const bits = shift >= 32 ? ipaHi >>> (shift - 32) : (ipaLo >>> shift) | (ipaHi << (32 - shift));
       const at = base + (bits & indexMasks[level + 1]!) * 8;
-      this.readPa[reads++] = at;
-      this.reads = reads;
-      this.level = level;
-      if (!memory.contains(at)) return FSC_EXTERNAL_WALK_L(level);
-      const lo = memory.load32(at) | 0;
-      const hi = memory.load32(at + 4) | 0;
-      this.lo = lo >>> 0;
-      this.hi = hi >>> 0;
-      if ((lo & 3) !== 3 || level === LAST_LEVEL) return this.leaf(at, ipaLo, ipaHi, access);
+      readPa[reads++] = at;
+      if (!memory.contains(at)) {
+        fault = FSC_EXTERNAL_WALK_L(level);
+        break;
+      }
+      lo = memory.load32(at) | 0;
+      hi = memory.load32(at + 4) | 0;
+      if ((lo & 3) !== 3 || level === LAST_LEVEL) break;
       const high = (hi & addressMaskHi) | ((lo & topMask) << topShift);
-      if (high >= this.oaLimitHigh) return FSC_ADDRESS_SIZE_L(level);
+      if (high >= oaLimitHigh) {
+        fault = FSC_ADDRESS_SIZE_L(level);
+        break;
+      }
       base = high * WORD + ((lo & tableMaskLo) >>> 0);
     }
+    this.reads = reads;
+    this.level = level;
+    this.lo = lo >>> 0;
+    this.hi = hi >>> 0;
+    return fault === 0 ? this.leaf(lo, hi, ipaLo, ipaHi, level, access) : fault;
   }
 
   /** Everything after the fetch of a descriptor that is no table: its kind, address, AF and permissions. */
-  private leaf(at: number, ipaLo: number, ipaHi: number, access: number): number {
-    const { level, lo, hi, geometry } = this;
+  private leaf(lo: number, hi: number, ipaLo: number, ipaHi: number, level: number, access: number): number {
+    const geometry = this.geometry;
     const slot = level + 1;
     if ((lo & 3) !== geometry.leafType[slot]) return FSC_TRANSLATION_L(level);
     const size = (hi & S2_HI_CONTIGUOUS) !== 0 ? slot + geometry.groups : slot;
@@ -150,18 +163,18 @@ export class Stage2Walker {
           ? this.executable
           : write && (read || access === ACCESS_WRITE)
     ) {
-      if (this.setsAf) this.update(at, managed && (access & 1) !== 0);
+      if (this.setsAf) this.update(managed && (access & 1) !== 0);
       return 0;
     }
     if (access === ACCESS_ATOMIC && read) this.wnr = true;
     return FSC_PERMISSION_L(level);
   }
 
-  /** The hardware update of the leaf at `at`: AF, and the write permission if this access makes it dirty. */
-  private update(at: number, dirties: boolean): void {
+  /** The hardware update of the leaf just read: AF, and the write permission if this access makes it dirty. */
+  private update(dirties: boolean): void {
     const lo = (this.lo | S2_LO_AF | (dirties ? S2_LO_WRITE : 0)) >>> 0;
     if (lo === this.lo) return;
-    this.memory.store32(at, lo);
+    this.memory.store32(this.readPa[this.reads - 1]!, lo);
     this.lo = lo;
     this.writable = (lo & S2_LO_WRITE) !== 0;
     this.updated = true;

@@ -7,7 +7,16 @@ import { assert } from '@numalab/base';
 import { ENOMEM } from './errno.ts';
 import { LOCKED_HI, LOCKED_LO } from './invalid-entry.ts';
 import { PendingInvalidation } from './invalidation.ts';
-import { buildSubtree, editedHi, editedLo, isGrouped, type RangeEdit, reshape, unitStart } from './reshape.ts';
+import {
+  buildSubtree,
+  editedHi,
+  editedLo,
+  isGrouped,
+  MAKE_LEAVES,
+  type RangeEdit,
+  reshape,
+  unitStart,
+} from './reshape.ts';
 import type { TableCore } from './table-core.ts';
 import { DSB_ISHST, type TableOp } from './table-ops.ts';
 
@@ -132,7 +141,7 @@ export class EditOperation {
       if (!this.splitting && !this.changes(entry)) return Math.min(unitEnd, end);
       this.flushed = true;
       this.wrote = true;
-      yield* reshape(core, pending, table, level, at, edit, false);
+      yield* reshape(core, pending, table, level, at, edit, MAKE_LEAVES);
       yield DSB_ISHST;
       return Math.min(unitEnd, end);
     }

@@ -7,7 +7,16 @@ import { leafHi, leafLo, S2_HI_CONTIGUOUS } from '../arm/index.ts';
 import { EAGAIN, ENOMEM } from './errno.ts';
 import { LOCKED_HI, LOCKED_LO } from './invalid-entry.ts';
 import { PendingInvalidation } from './invalidation.ts';
-import { buildSubtree, isGrouped, type RangeEdit, REMOVE, reshape, unitStart } from './reshape.ts';
+import {
+  buildSubtree,
+  isGrouped,
+  KEEP_LOCKED,
+  MAKE_TABLE,
+  type RangeEdit,
+  REMOVE,
+  reshape,
+  unitStart,
+} from './reshape.ts';
 import { ENTRY_BYTES, type TableCore } from './table-core.ts';
 import { DSB_ISHST, type TableOp } from './table-ops.ts';
 
@@ -42,8 +51,8 @@ export class MapOperation {
   private readonly rebuild: boolean;
   private readonly ignoreEagain: boolean;
   private readonly onlyHoles: boolean;
-  /** Below this address no group is formed, because one of its members is already mapped as wanted. */
-  private ungroupedEnd = 0;
+  /** By level (from -1): below this address no group is formed, because one of its members has to stay. */
+  private readonly ungroupedEnd = [0, 0, 0, 0, 0];
   private wrote = false;
 
   private constructor(
@@ -125,7 +134,7 @@ export class MapOperation {
   /** Entries that are written together at `at`: a contiguous group where it is aligned, congruent and inside, else one. */
   private unit(level: number, at: number, end: number): number {
     const count = this.core.group(level);
-    if (!this.groups || count === 1 || at < this.ungroupedEnd) return 1;
+    if (!this.groups || count === 1 || at < this.ungroupedEnd[level + 1]!) return 1;
     const bytes = count * this.core.size(level);
     return at % bytes === 0 && at + bytes <= end && this.delta % bytes === 0 ? count : 1;
   }
@@ -191,30 +200,49 @@ export class MapOperation {
    * enough, and returns that address. No maintenance is due, because nothing valid goes away.
    */
   private fill(table: number, level: number, from: number, end: number): number {
-    const { core, delta, annotate, onlyHoles } = this;
+    if (!this.fits(level, from, end)) return from;
+    const { core } = this;
     const size = core.size(level);
-    let at = from;
-    while (at < end && this.fits(level, at, end)) {
-      const count = this.unit(level, at, end);
-      const entry = core.entryPa(table, level, at);
-      for (let i = 0; i < count; i++) {
-        const lo = core.lo(entry + i * ENTRY_BYTES);
-        if ((lo & 1) === 0 && !(onlyHoles && (lo | core.hi(entry + i * ENTRY_BYTES)) !== 0)) continue;
-        if (count === 1 || !onlyHoles) return at;
-        this.ungroupedEnd = at + count * size;
-        break;
+    const whole = Math.floor((end - from) / size);
+    const entry = core.entryPa(table, level, from);
+    const first = (entry - table) / ENTRY_BYTES;
+    const count = core.group(level);
+    const grouped = this.groups && count > 1 && this.delta % (count * size) === 0;
+    let i = 0;
+    while (i < whole) {
+      const at = from + i * size;
+      const unit = grouped && ((first + i) & (count - 1)) === 0 && i + count <= whole ? count : 1;
+      const n = at < this.ungroupedEnd[level + 1]! ? 1 : unit;
+      if (this.blocked(entry + i * ENTRY_BYTES, n)) {
+        if (n === 1 || !this.onlyHoles) return at;
+        this.ungroupedEnd[level + 1] = at + n * size;
+        continue;
       }
-      if (at < this.ungroupedEnd && count > 1) continue;
-      const attrs = this.attrs;
-      const group = count > 1 ? S2_HI_CONTIGUOUS : 0;
-      for (let i = 0; i < count; i++, at += size) {
-        const lo = annotate ? this.annotationLo : leafLo(core.config, at + delta, level, attrs);
-        const hi = annotate ? this.annotationHi : (leafHi(core.config, at + delta, level, attrs) | group) >>> 0;
-        core.write(entry + i * ENTRY_BYTES, level, at, lo, hi);
-      }
-      this.wrote = true;
+      for (const last = i + n; i < last; i++) this.make(entry + i * ENTRY_BYTES, level, from + i * size, n > 1);
     }
-    return at;
+    return from + i * size;
+  }
+
+  /** Whether one of `count` entries from `entry` on holds what this operation must not simply write over. */
+  private blocked(entry: number, count: number): boolean {
+    const { core } = this;
+    for (let at = entry; at < entry + count * ENTRY_BYTES; at += ENTRY_BYTES) {
+      const lo = core.lo(at);
+      if ((lo & 1) !== 0 || (this.onlyHoles && (lo | core.hi(at)) !== 0)) return true;
+    }
+    return false;
+  }
+
+  private make(entry: number, level: number, ipa: number, grouped: boolean): void {
+    const { core, attrs } = this;
+    this.wrote = true;
+    if (this.annotate) {
+      core.write(entry, level, ipa, this.annotationLo, this.annotationHi);
+      return;
+    }
+    const pa = ipa + this.delta;
+    const hi = leafHi(core.config, pa, level, attrs);
+    core.write(entry, level, ipa, leafLo(core.config, pa, level, attrs), grouped ? (hi | S2_HI_CONTIGUOUS) >>> 0 : hi);
   }
 
   /** Breaks what is valid in the unit at `at`, so that it can be made; -EAGAIN if it already maps as wanted. */
@@ -229,22 +257,15 @@ export class MapOperation {
       if ((lo & 1) === 0 || core.isTable(lo, hi, level)) continue;
       if (this.annotate || !core.sameMapping(lo, hi, level, at + i * size + this.delta, this.attrs)) continue;
       if (count === 1) return -EAGAIN;
-      this.ungroupedEnd = at + count * size;
+      this.ungroupedEnd[level + 1] = at + count * size;
       return 0;
     }
     const first = core.entryPa(table, level, at);
     const hi = core.hi(first);
     if (count === 1 && (core.lo(first) & 1) !== 0 && !core.isTable(core.lo(first), hi, level)) {
       const groupEnd = unitStart(core, hi, level, at) + size * (isGrouped(core, hi, level) ? core.group(level) : 1);
-      yield* reshape(
-        core,
-        pending,
-        table,
-        level,
-        at,
-        this.edit(at, Math.min(groupEnd, this.wholeEnd(level, at, end))),
-        true,
-      );
+      const edit = this.edit(at, Math.min(groupEnd, this.wholeEnd(level, at, end)));
+      yield* reshape(core, pending, table, level, at, edit, KEEP_LOCKED);
       return 0;
     }
     for (let i = 0; i < count; i++) this.breakEntry(table, level, at + i * size);
@@ -291,7 +312,7 @@ export class MapOperation {
     if ((lo & 1) === 0) {
       core.link(entry, level, base, buildSubtree(core, level + 1, base, lo, hi, this.edit(at, to)));
     } else {
-      yield* reshape(core, this.pending, table, level, at, this.edit(at, to), true);
+      yield* reshape(core, this.pending, table, level, at, this.edit(at, to), MAKE_TABLE);
     }
     return core.output(core.lo(entry), core.hi(entry), level);
   }

@@ -89,11 +89,16 @@ export const unitStart = (core: TableCore, hi: number, level: number, at: number
   return at - (at % bytes);
 };
 
+/** How {@link reshape} treats what is inside the range. */
+export const MAKE_LEAVES = 0;
+export const KEEP_LOCKED = 1;
+export const MAKE_TABLE = 2;
+
 /**
  * Rebuilds the leaf of `level` at `at`, with the other members of its contiguous group, so that the range of `edit` can be
  * changed: breaks all members (LOCKED), performs the maintenance together with what was `pending`, makes them again without
- * the hint. Members wholly inside the range get their edit; with `remove` they stay LOCKED if `keepLocked`, to be made by
- * the caller at once, else become zero. Members that the range cuts become tables.
+ * the hint. Members wholly inside the range get their edit; with `remove` they become zero, or by KEEP_LOCKED stay LOCKED,
+ * to be made by the caller at once. Members that the range cuts become tables, and by MAKE_TABLE the one at `at` anyway.
  */
 export function* reshape(
   core: TableCore,
@@ -102,7 +107,7 @@ export function* reshape(
   level: number,
   at: number,
   edit: RangeEdit,
-  keepLocked: boolean,
+  mode: typeof MAKE_LEAVES | typeof KEEP_LOCKED | typeof MAKE_TABLE,
 ): Generator<TableOp, void> {
   const size = core.size(level);
   const first = core.entryPa(table, level, at);
@@ -114,10 +119,11 @@ export function* reshape(
     const entry = core.entryPa(table, level, ipa);
     let lo = core.lo(entry);
     let hi = withoutContiguous(core.hi(entry));
-    if (ipa >= edit.start && ipa + size <= edit.end) {
+    const tabled = mode === MAKE_TABLE && ipa <= at && at < ipa + size;
+    if (!tabled && ipa >= edit.start && ipa + size <= edit.end) {
       if (edit.inside.remove) {
-        lo = keepLocked ? LOCKED_LO : 0;
-        hi = keepLocked ? LOCKED_HI : 0;
+        lo = mode === KEEP_LOCKED ? LOCKED_LO : 0;
+        hi = mode === KEEP_LOCKED ? LOCKED_HI : 0;
       } else {
         lo = editedLo(edit.inside, lo);
         hi = editedHi(edit.inside, hi);

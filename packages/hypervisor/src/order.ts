@@ -1,0 +1,48 @@
+import type { Write } from '@numalab/protocols';
+
+/** What the hypervisor knows of a write. Times in picoseconds of virtual time; -1: not yet. */
+export interface JournalEntry {
+  readonly write: Write;
+  /** Core on the node of origin. */
+  readonly core: number;
+  /** When the store trapped, by its node's report. */
+  readonly begin: number;
+  readonly numbered: number;
+  retired: number;
+}
+
+/**
+ * The order of writes, and the text as it is after all of them: numbers from 1, without gaps, never reused. The reference is
+ * kept as the words that differ from the image at boot.
+ */
+export class Order {
+  readonly journal: JournalEntry[] = [];
+  private readonly image: Uint32Array;
+  private readonly firstWord: number;
+  private readonly changed = new Map<number, number>();
+
+  /** `image` holds the words of the replicated span as replication found them; `firstWord` is the offset of the first. */
+  constructor(image: Uint32Array, firstWord: number) {
+    this.image = image;
+    this.firstWord = firstWord;
+  }
+
+  /** The word at `word` (offset from `_text` in words) after the last numbered write. */
+  wordAt(word: number): number {
+    return this.changed.get(word) ?? this.image[word - this.firstWord]!;
+  }
+
+  /** Numbers a write of consecutive words. */
+  append(word: number, words: readonly number[], origin: number, core: number, begin: number, now: number): JournalEntry {
+    const write: Write = { number: this.journal.length + 1, word, words, origin };
+    for (let i = 0; i < words.length; i++) this.changed.set(word + i, words[i]!);
+    const entry: JournalEntry = { write, core, begin, numbered: now, retired: -1 };
+    this.journal.push(entry);
+    return entry;
+  }
+
+  /** Words that differ from the image at boot, with their values. */
+  changes(): ReadonlyMap<number, number> {
+    return this.changed;
+  }
+}

@@ -1,0 +1,46 @@
+import type { ReplicatedRange } from '../image/index.ts';
+import type { RecordedWriter } from './plan.ts';
+import type { RecordedTrace } from './recorded.ts';
+
+export interface RecordedPlan {
+  readonly writer: RecordedWriter;
+  /** Rows that are applied at boot, before replication: those before `protectAt` and those into EL2's own pages. */
+  readonly bootRows: Int32Array;
+  readonly inHoles: number;
+}
+
+/**
+ * Deals the rows of a trace: at boot what stage 2 would not see, at run time the rest, by vCPU v of the trace = vCPU v mod
+ * `vcpus`, or over all of them with `spread`. With `spread`, a row waits for the row before it that touches one of its words.
+ */
+export const planRecordedWriter = (
+  trace: RecordedTrace,
+  ranges: readonly ReplicatedRange[],
+  vcpus: number,
+  protectAt: number,
+  spread: boolean,
+): RecordedPlan => {
+  const boot: number[] = [];
+  const rows: number[] = [];
+  let inHoles = 0;
+  for (let i = 0; i < trace.count; i++) {
+    const offset = trace.offset[i]!;
+    const range = ranges.find((candidate) => offset >= candidate.start && offset < candidate.end);
+    const traps = range !== undefined && range.kind !== 'hole';
+    if (!traps) inHoles++;
+    if (!traps || trace.sequence[i]! < protectAt) boot.push(i);
+    else rows.push(i);
+  }
+  const cpus = Int32Array.from(rows, (row, k) => (spread ? k : trace.vcpu[row]!) % vcpus);
+  const after = new Int32Array(rows.length).fill(-1);
+  const lastOf = new Map<number, number>();
+  for (let k = 0; k < rows.length; k++) {
+    const row = rows[k]!;
+    for (let at = trace.offset[row]!; at < trace.offset[row]! + trace.size[row]!; at += 4) {
+      after[k] = Math.max(after[k]!, lastOf.get(at) ?? -1);
+      lastOf.set(at, k);
+    }
+  }
+  const writer: RecordedWriter = { kind: 'recorded', trace, rows: Int32Array.from(rows), cpus, after, spread };
+  return { writer, bootRows: Int32Array.from(boot), inHoles };
+};

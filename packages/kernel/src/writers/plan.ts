@@ -1,0 +1,337 @@
+import { InputError, Random } from '@numalab/base';
+import { a64, findStoreGadget, STORE_FORMS, type StoreForm } from '@numalab/machine';
+import type { KernelImage } from '../image/index.ts';
+import { type ReplicatedRange, SITE_NONE, siteKinds } from '../image/index.ts';
+import type { RecordedTrace } from './recorded.ts';
+
+/** One store of a patch. Offsets are from `_text`; values are little-endian words, as many as the size has. */
+export interface PatchStore {
+  readonly offset: number;
+  /** 4 or 8. */
+  readonly size: number;
+  readonly on: readonly number[];
+  readonly off: readonly number[];
+  /** Only ever switched on, the first time: ftrace's MOV X9,X30. */
+  readonly once: boolean;
+}
+
+/** What is patched together: a static key, a batch of ftrace sites, a probe. It belongs to one vCPU. */
+export interface PatchItem {
+  readonly cpu: number;
+  readonly stores: readonly PatchStore[];
+}
+
+export type PatchKind = 'jump-label' | 'ftrace' | 'ftrace-literal' | 'kprobe' | 'alternatives';
+
+/** A writer that switches items on and off in turn. */
+export interface PatchWriter {
+  readonly kind: PatchKind;
+  readonly items: readonly PatchItem[];
+  /** Between two actions; 0: the next begins when the last is over. */
+  readonly intervalPs: number;
+  readonly startPs: number;
+  /** Actions in all; null: until the duration is over. */
+  readonly actions: number | null;
+}
+
+/** A synthetic store: one instruction at `gadget` aimed at one of the places. */
+export interface SyntheticForm {
+  readonly name: string;
+  readonly bytes: number;
+  /** Offset of an instruction of this form in the text, and the word. */
+  readonly gadget: number;
+  readonly word: number;
+}
+
+/** A writer of distinguishable values. */
+export interface SyntheticWriter {
+  readonly kind: 'synthetic';
+  readonly forms: readonly SyntheticForm[];
+  /** Offsets of the places, multiples of 16 (of 64 if DC ZVA is among the forms). */
+  readonly places: readonly number[];
+  /** vCPUs that write at the same time: one agent each. */
+  readonly agents: readonly number[];
+  readonly sync: 'none' | 'kick' | 'stop-machine';
+  readonly intervalPs: number;
+  readonly startPs: number;
+  readonly actions: number | null;
+}
+
+/** The recorded writer: rows of a trace, in order. */
+export interface RecordedWriter {
+  readonly kind: 'recorded';
+  readonly trace: RecordedTrace;
+  /** Rows that are performed at run time: indices into the trace, and the vCPU of each. */
+  readonly rows: Int32Array;
+  readonly cpus: Int32Array;
+  /** For each row, an earlier one to the same word that must be over first; -1: none. */
+  readonly after: Int32Array;
+  readonly spread: boolean;
+}
+
+export type WriterSpec = PatchWriter | SyntheticWriter | RecordedWriter;
+
+/** A writer as a scenario describes it; times in picoseconds. */
+export interface WriterRequest {
+  readonly kind: PatchKind | 'synthetic';
+  readonly rate: number | 'max';
+  readonly at: number | null;
+  readonly writes: number | null;
+  readonly cpus: readonly number[] | null;
+  readonly keys?: number | null;
+  readonly batch?: number;
+  readonly sites?: number | null;
+  readonly entries?: number | null;
+  readonly toggle?: boolean;
+  readonly width?: 1 | 2 | 4 | 8 | 16 | 'mixed';
+  readonly forms?: readonly string[];
+  readonly inFlight?: number;
+  readonly sync?: 'none' | 'kick' | 'stop-machine';
+}
+
+/** What planning needs to know. */
+export interface PlanContext {
+  readonly image: KernelImage;
+  readonly ranges: readonly ReplicatedRange[];
+  readonly vcpus: number;
+  readonly seed: number;
+  /** Names the writer in messages: `kernel.writers.2`. */
+  readonly where: string;
+  readonly index: number;
+}
+
+const PICOSECONDS = 1e12;
+const NOP = a64.NOP;
+const BRK_KPROBE = a64.brk(4);
+/** CALL_OPS literals point at an ftrace_ops: any kernel address will do. */
+const OPS_LO = 0x0840_0000;
+const OPS_HI = 0xffff_8000;
+
+/** Whether [offset, offset + bytes) lies wholly in copies, not in EL2's own pages nor in ones it shares. */
+const isCopied = (ranges: readonly ReplicatedRange[], offset: number, bytes: number): boolean =>
+  ranges.some((range) => range.kind === 'replica' && offset >= range.start && offset + bytes <= range.end);
+
+const shuffled = <Value>(values: readonly Value[], random: Random): Value[] => {
+  const out = [...values];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    const swapped = out[i]!;
+    out[i] = out[j]!;
+    out[j] = swapped;
+  }
+  return out;
+};
+
+const once = (offset: number, on: number, off: number): PatchStore => ({
+  offset,
+  size: 4,
+  on: [on],
+  off: [off],
+  once: true,
+});
+const flip = (offset: number, on: number, off: number): PatchStore => ({
+  offset,
+  size: 4,
+  on: [on],
+  off: [off],
+  once: false,
+});
+
+const jumpItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
+  const { image, ranges } = context;
+  const { code, target, key, flags, count } = image.jumpEntries;
+  const byKey = new Map<number, PatchStore[]>();
+  for (let i = 0; i < count; i++) {
+    const at = code[i]!;
+    if ((flags[i]! & 2) !== 0 || !isCopied(ranges, at, 4)) continue;
+    const built = image.words[at >> 2]!;
+    const branch = a64.b(target[i]! - at);
+    const store = flip(at, built === NOP ? branch : NOP, built);
+    const list = byKey.get(key[i]!);
+    if (list === undefined) byKey.set(key[i]!, [store]);
+    else if (list.length < (request.batch ?? 256)) list.push(store);
+  }
+  const keys = shuffled([...byKey.keys()], random);
+  return keys.slice(0, request.keys ?? keys.length).map((k) => byKey.get(k)!);
+};
+
+const ftraceItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
+  const { image, ranges } = context;
+  const movX9X30 = a64.MOV_X9_X30;
+  const trampoline = image.functions[0]!;
+  const usable = [...image.ftraceSites].filter((site) => isCopied(ranges, site, 8));
+  const sites = shuffled(usable, random).slice(0, request.sites ?? usable.length);
+  const batch = request.batch ?? 16;
+  const items: PatchStore[][] = [];
+  for (let i = 0; i < sites.length; i += batch) {
+    items.push(
+      sites.slice(i, i + batch).flatMap((site) => {
+        const first = image.words[site >> 2]!;
+        const second = image.words[(site >> 2) + 1]!;
+        const call = a64.bl(trampoline - (site + 4));
+        return [once(site, movX9X30, first), flip(site + 4, call, second)];
+      }),
+    );
+  }
+  return items;
+};
+
+const literalItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
+  const { image, ranges } = context;
+  const usable = [...image.ftraceLiterals].filter((at) => isCopied(ranges, at, 8));
+  return shuffled(usable, random)
+    .slice(0, request.sites ?? usable.length)
+    .map((offset, i) => [
+      {
+        offset,
+        size: 8,
+        on: [OPS_LO + 64 * (i + 1), OPS_HI],
+        off: [image.words[offset >> 2]!, image.words[(offset >> 2) + 1]!],
+        once: false,
+      },
+    ]);
+};
+
+const kprobeItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
+  const { image, ranges } = context;
+  const kinds = siteKinds(image);
+  const usable: number[] = [];
+  for (const start of image.functions) {
+    // The third instruction: past ftrace's two words, and no other writer's.
+    const at = start + 8;
+    if (kinds[at >> 2] === SITE_NONE && isCopied(ranges, at, 4)) usable.push(at);
+  }
+  return shuffled(usable, random)
+    .slice(0, request.sites ?? 64)
+    .map((at) => [flip(at, BRK_KPROBE, image.words[at >> 2]!)]);
+};
+
+const alternativeItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
+  const { image, ranges } = context;
+  const { orig, replacement, origLength, replacementLength, callback, count } = image.alternatives;
+  const usable: PatchStore[][] = [];
+  const taken = new Set<number>();
+  for (let i = 0; i < count; i++) {
+    const bytes = origLength[i]!;
+    if (callback[i] !== 0 || replacementLength[i] !== bytes || !isCopied(ranges, orig[i]!, bytes)) continue;
+    if (taken.has(orig[i]!)) continue;
+    taken.add(orig[i]!);
+    const stores: PatchStore[] = [];
+    for (let at = 0; at < bytes; at += 4) {
+      const from = (orig[i]! + at) >> 2;
+      stores.push(flip(orig[i]! + at, image.words[(replacement[i]! + at) >> 2]!, image.words[from]!));
+    }
+    usable.push(stores);
+  }
+  return shuffled(usable, random).slice(0, request.entries ?? usable.length);
+};
+
+const ITEMS: Readonly<Record<PatchKind, typeof jumpItems>> = {
+  'jump-label': jumpItems,
+  ftrace: ftraceItems,
+  'ftrace-literal': literalItems,
+  kprobe: kprobeItems,
+  alternatives: alternativeItems,
+};
+
+/** Actions after which `writes` stores have been made, items being switched in turn; null: never. */
+const actionsFor = (items: readonly PatchItem[], request: WriterRequest): number | null => {
+  if (request.writes === null) return request.at === null && request.toggle !== false ? null : items.length;
+  let stores = 0;
+  let actions = 0;
+  while (stores < request.writes) {
+    const item = items[actions % items.length]!;
+    const isFirst = actions < items.length;
+    stores += isFirst ? item.stores.length : item.stores.filter((store) => !store.once).length;
+    actions++;
+  }
+  return actions;
+};
+
+const interval = (rate: number | 'max'): number => (rate === 'max' ? 0 : Math.round(PICOSECONDS / rate));
+
+/**
+ * Plans a writer that toggles patch sites: which, by whom, how often. Throws InputError if the image has none of that kind.
+ */
+export const planPatchWriter = (context: PlanContext, request: WriterRequest, kind: PatchKind): PatchWriter => {
+  const random = new Random(context.seed, 'writer', context.index);
+  const lists = ITEMS[kind](context, request, random);
+  if (lists.length === 0) throw new InputError(context.where, `this kernel has no place for a writer of kind ${kind}`);
+  const cpus = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
+  const order = shuffled(cpus, random);
+  const items = lists.map((stores, i) => ({ cpu: order[i % order.length]!, stores }));
+  const actions = actionsFor(items, request);
+  return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0 };
+};
+
+const formId = (form: StoreForm): string => form.name.replaceAll(' ', '_');
+
+/** Plans a writer of distinguishable values. Throws InputError for a form that does not exist or is not in the text. */
+export const planSyntheticWriter = (context: PlanContext, request: WriterRequest): SyntheticWriter => {
+  const { image, ranges } = context;
+  const random = new Random(context.seed, 'writer', context.index);
+  const text = image.regions.text!;
+  const words = image.words.subarray(0, text.end >> 2);
+  const width = request.width ?? 4;
+  const names = request.forms ?? [];
+  const wanted =
+    names.length > 0
+      ? names.map((name) => {
+          const form = STORE_FORMS.find((candidate) => formId(candidate) === name);
+          if (form === undefined) throw new InputError(context.where, `unknown store form ${name}`);
+          return form;
+        })
+      : STORE_FORMS.filter((form) => form.bytes <= 16 && (width === 'mixed' || form.bytes === width));
+  const forms: SyntheticForm[] = [];
+  for (const form of wanted) {
+    const at = gadgetOf(words, form, ranges, text.start);
+    if (at >= 0) forms.push({ name: formId(form), bytes: form.bytes, gadget: at * 4, word: words[at]! });
+    else if (names.length > 0)
+      throw new InputError(context.where, `this kernel's text has no instruction of form ${form.name}`);
+  }
+  if (forms.length === 0) throw new InputError(context.where, `this kernel's text has no store of ${width} bytes`);
+  const places = choosePlaces(context, request.sites ?? 64, forms, random);
+  const cpus = shuffled(request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i), random);
+  const agents = Array.from({ length: request.inFlight ?? 1 }, (_, i) => cpus[i % cpus.length]!);
+  const actions = request.writes ?? (request.at === null ? null : places.length);
+  return {
+    kind: 'synthetic',
+    forms,
+    places,
+    agents,
+    sync: request.sync ?? 'none',
+    intervalPs: interval(request.rate) * agents.length,
+    startPs: request.at ?? 0,
+    actions,
+  };
+};
+
+/** Index of an instruction of a form that the kernel could execute: in copied text. */
+const gadgetOf = (words: Uint32Array, form: StoreForm, ranges: readonly ReplicatedRange[], start: number): number => {
+  let at = findStoreGadget(words, form, start >> 2);
+  while (at >= 0 && !isCopied(ranges, at * 4, 4)) at = findStoreGadget(words, form, at + 1);
+  return at;
+};
+
+/** Aligned places in text that no other writer uses and no gadget stands in. */
+const choosePlaces = (
+  { image, ranges }: PlanContext,
+  count: number,
+  forms: readonly SyntheticForm[],
+  random: Random,
+): number[] => {
+  const kinds = siteKinds(image);
+  const align = Math.max(16, ...forms.map((form) => form.bytes));
+  const text = image.regions.text!;
+  const places = new Set<number>();
+  const free = (at: number): boolean => {
+    for (let i = at; i < at + align; i += 4) if (kinds[i >> 2] !== SITE_NONE) return false;
+    return isCopied(ranges, at, align) && !forms.some((form) => form.gadget >= at && form.gadget < at + align);
+  };
+  for (let tries = 0; places.size < count && tries < 1000 * count; tries++) {
+    const at = text.start + random.below(text.end - text.start);
+    const aligned = at - (at % align);
+    if (aligned >= text.start && free(aligned)) places.add(aligned);
+  }
+  return [...places];
+};

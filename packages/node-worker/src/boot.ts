@@ -1,0 +1,116 @@
+import { assert } from '@numalab/base';
+import {
+  allocRoot,
+  drain,
+  GRANULES,
+  HostStage2,
+  type IpaRange,
+  makeStage2Config,
+  MEMATTR_NORMAL,
+  NO_OBSERVER,
+  OWNER_HYP,
+  PagePool,
+  Stage2Editor,
+  Stage2Walker,
+  stage2Attributes,
+  type Stage2Config,
+  type TableObserver,
+} from '@numalab/machine';
+import type { MachineLayout } from './layout.ts';
+import type { NodeProcess } from './node.ts';
+import type { MachineSpec } from './spec.ts';
+
+/** Attributes of replicated text: read-only, executable by EL1 alone; of constants: read-only. DBM is clear in both. */
+export const TEXT_ATTRS: number = stage2Attributes({ read: true, write: false, execute: 'el1', memAttr: MEMATTR_NORMAL });
+export const RODATA_ATTRS: number = stage2Attributes({ read: true, write: false, execute: 'none', memAttr: MEMATTR_NORMAL });
+
+/** A node's stage-2 tables and the EL2 software that edits them. */
+export interface BootedTables {
+  readonly config: Stage2Config;
+  readonly pool: PagePool;
+  readonly editor: Stage2Editor;
+  readonly host: HostStage2;
+  readonly walker: Stage2Walker;
+}
+
+/** Puts the node's copy of the replicated span into its memory, with what was stored to it before replication. */
+export const copyImage = (node: NodeProcess): void => {
+  const { spec, layout, memory, id } = node;
+  if (id !== 0 && spec.strategy === 'none') return;
+  memory.addText(layout.copyPa[id]!, imageWords(spec, layout));
+};
+
+/** The words of the replicated span as they are when replication begins. */
+export const imageWords = (spec: MachineSpec, layout: MachineLayout): Uint32Array => {
+  const words = spec.kernel.words.slice(layout.spanStart >> 2, layout.spanEnd >> 2);
+  const { words: at, values } = spec.bootStores;
+  for (let i = 0; i < at.length; i++) words[at[i]! - (layout.spanStart >> 2)] = values[i]!;
+  return words;
+};
+
+/** Ranges of IPA that belong to EL2 on every node: pools and replicas, at their own PA, and holes. */
+export const ownedRanges = (spec: MachineSpec, layout: MachineLayout): IpaRange[] => {
+  const granule = GRANULES[spec.granule];
+  const ranges: IpaRange[] = [];
+  const { copyPa, poolPa, poolPages, spanStart, spanEnd, imageIpa } = layout;
+  for (let node = 0; node < spec.nodes; node++) {
+    if (node > 0) ranges.push({ start: copyPa[node]!, end: copyPa[node]! + spanEnd - spanStart });
+    ranges.push({ start: poolPa[node]!, end: poolPa[node]! + poolPages * granule.bytes });
+  }
+  for (const range of spec.kernel.ranges) {
+    if (range.kind === 'hole') ranges.push({ start: imageIpa + range.start, end: imageIpa + range.end });
+  }
+  return ranges;
+};
+
+/** IPA ranges that faults never map: what EL2 owns, and the replicated range. */
+const protectedRanges = (spec: MachineSpec, layout: MachineLayout): IpaRange[] => [
+  ...ownedRanges(spec, layout),
+  ...spec.kernel.ranges
+    .filter((range) => range.kind !== 'hole')
+    .map((range) => ({ start: layout.imageIpa + range.start, end: layout.imageIpa + range.end })),
+];
+
+/**
+ * Builds a node's stage-2 tables before HCR_EL2.VM is set, so that no break-before-make is due: annotations first, so that
+ * no lazy mapping can ever cover what EL2 took; then the replicated range, read-only, onto the node's own copy; with eager
+ * population all memory of all nodes and the MMIO below it. Linux's own order is the same ([arm64 reference 0.15, 2.2]).
+ */
+export const buildTables = (
+  id: number,
+  spec: MachineSpec,
+  layout: MachineLayout,
+  memory: ConstructorParameters<typeof Stage2Editor>[0],
+  observer: TableObserver = NO_OBSERVER,
+): BootedTables => {
+  const granule = GRANULES[spec.granule];
+  const options = { granule: spec.granule, ipaBits: spec.ipaBits, lpa2: spec.lpa2 };
+  const probe = makeStage2Config({ ...options, rootPa: 0 });
+  const pool = new PagePool(granule.bytes, layout.poolPa[id]!, layout.poolPages);
+  const rootPa = allocRoot(pool, probe);
+  assert(rootPa >= 0, 'the pool holds the root');
+  const config = makeStage2Config({ ...options, rootPa });
+  const editor = new Stage2Editor(memory, config, pool, observer);
+  for (const { start, end } of ownedRanges(spec, layout)) {
+    assert(drain(editor.annotate(start, end - start, OWNER_HYP)) === 0, 'annotating at boot');
+  }
+  for (const range of spec.kernel.ranges) {
+    if (range.kind === 'hole') continue;
+    const copy = range.kind === 'shared' ? 0 : id;
+    const attrs = range.start < spec.kernel.text.end ? TEXT_ATTRS : RODATA_ATTRS;
+    const pa = layout.copyPa[copy]! + range.start - layout.spanStart;
+    const status = drain(editor.map(layout.imageIpa + range.start, range.end - range.start, pa, attrs));
+    assert(status === 0, `mapping the replicated range at boot: ${status}`);
+  }
+  const host = new HostStage2(editor, {
+    regions: [{ base: spec.base, bytes: spec.nodes * spec.memoryPerNode }],
+    protectedRanges: protectedRanges(spec, layout),
+  });
+  if (spec.population === 'eager') assert(drain(host.populate()) === 0, 'eager population at boot');
+  return { config, pool, editor, host, walker: new Stage2Walker(memory, config) };
+};
+
+/** {@link buildTables} for a node that is being built. */
+export const bootTables = (node: NodeProcess, observer: TableObserver | undefined): BootedTables =>
+  buildTables(node.id, node.spec, node.layout, node.memory, observer);
+

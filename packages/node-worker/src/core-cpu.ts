@@ -1,0 +1,262 @@
+import { type Step, toVa, WAIT } from '@numalab/base';
+import * as link from '@numalab/interconnect';
+import type { KernelCpu, KernelLock } from '@numalab/kernel';
+import {
+  a64,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  aimStore,
+  decodeStore,
+  performStore,
+  STORE_EXCLUSIVE,
+  STORE_OK,
+  StoreAccess,
+  stage1LeafHi,
+  stage1LeafLo,
+  TLB_WRITE,
+} from '@numalab/machine';
+import { EMULATED, RETRY } from './el2.ts';
+import { FIXMAP_TEXT_POKE, LINEAR_MAP } from './layout.ts';
+import type { NodeProcess } from './node.ts';
+import { FIXMAP_ATTRS } from './stage1-map.ts';
+import type { Vcpu } from './vcpu.ts';
+
+const LOCK_IDS: Readonly<Record<KernelLock, number>> = {
+  patch_lock: link.LOCK_PATCH,
+  text_mutex: link.LOCK_TEXT,
+  stop_machine: link.LOCK_STOP,
+};
+
+/** The plain stores of the kernel's copy routine: X1 (or W1) to [X0]. */
+const STR_W = a64.str(a64.SIZE_WORD, 1, 0);
+const STR_X = a64.str(a64.SIZE_DOUBLE, 1, 0);
+
+/** One core of a node, as kernel code sees it. */
+export class CoreCpu implements KernelCpu {
+  private readonly node: NodeProcess;
+  private readonly cpu: Vcpu;
+  private readonly access = new StoreAccess();
+  /** Where the copy routine's stores stand, by size. */
+  private readonly copyStores: Readonly<Record<4 | 8, number>>;
+
+  constructor(node: NodeProcess, cpu: Vcpu) {
+    this.node = node;
+    this.cpu = cpu;
+    this.copyStores = { 4: node.gadget(STR_W), 8: node.gadget(STR_X) };
+  }
+
+  *lock(lock: KernelLock): Step<void> {
+    const { node, cpu } = this;
+    if (lock === 'patch_lock') cpu.masked = true;
+    else cpu.preemptible = true;
+    cpu.granted = false;
+    node.sendMemory(0, link.LOCK, LOCK_IDS[lock], cpu.core, 0, null, cpu.time);
+    while (!cpu.granted) yield WAIT;
+    cpu.preemptible = false;
+  }
+
+  *unlock(lock: KernelLock): Step<void> {
+    const { node, cpu } = this;
+    node.sendMemory(0, link.UNLOCK, LOCK_IDS[lock], cpu.core, 0, null, cpu.time);
+    if (lock === 'patch_lock') node.unmask(cpu, false);
+    yield node.latencies.storePs;
+  }
+
+  *setFixmap(offset: number): Step<number> {
+    const { node, cpu } = this;
+    const { config, fixmapEntry } = node.stage1;
+    const page = node.layout.imageIpa + offset - ((node.layout.imageIpa + offset) % config.granule.bytes);
+    yield* this.storeEntry(fixmapEntry, stage1LeafLo(config, page, 3, FIXMAP_ATTRS), stage1LeafHi(config, page, 3, FIXMAP_ATTRS));
+    yield* node.maintenance.dsb(cpu);
+    yield* node.maintenance.isb(cpu);
+    return FIXMAP_TEXT_POKE + (node.layout.imageIpa + offset - page);
+  }
+
+  *clearFixmap(): Step<void> {
+    const { node, cpu } = this;
+    yield* this.storeEntry(node.stage1.fixmapEntry, 0, 0);
+    yield* node.maintenance.dsb(cpu);
+    yield* node.maintenance.broadcast(cpu, link.TLBI_VAAE1IS, FIXMAP_TEXT_POKE);
+    yield* node.maintenance.dsb(cpu);
+    yield* node.maintenance.isb(cpu);
+  }
+
+  /** Stores a stage-1 descriptor, as the kernel does, through its linear map and this node's stage 2. */
+  private *storeEntry(ipa: number, lo: number, hi: number): Step<void> {
+    const { node, cpu } = this;
+    // The tables lie outside the linear map that numalab builds, so the VA step is left out: stage 2 is not.
+    yield* node.populateForStore(cpu, ipa);
+    yield* node.coherence.store(cpu, ipa, [lo, hi], 0);
+  }
+
+  linearAlias(offset: number): number {
+    return LINEAR_MAP + (this.node.layout.imageIpa - this.node.spec.base) + offset;
+  }
+
+  imageAlias(offset: number): number {
+    return this.node.spec.kernel.linkVa + offset;
+  }
+
+  *store(va: number, words: readonly number[]): Step<boolean> {
+    const { registers } = this.cpu;
+    registers.setAddress(0, va);
+    registers.set(1, words[0]!, words[1] ?? 0);
+    const size = words.length === 2 ? 8 : 4;
+    return yield* this.run(this.copyStores[size], size === 8 ? STR_X : STR_W);
+  }
+
+  *execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
+    const { node, cpu } = this;
+    const { registers, monitor } = cpu;
+    if (!aimStore(word, registers, va, data)) return false;
+    if (!decodeStore(word, registers, this.access) || this.access.fault !== STORE_OK) return false;
+    if (this.access.kind === STORE_EXCLUSIVE) {
+      // The load-exclusive before it: it arms the monitor if the line can be read.
+      if (!(yield* node.mmu.access(cpu, va, ACCESS_READ))) return false;
+      monitor.arm(va, this.access.bytes);
+    }
+    return yield* this.run(gadget, word);
+  }
+
+  /** Executes the store `word` at offset `gadget` with the registers as they are. False if an abort came back. */
+  private *run(gadget: number, word: number): Step<boolean> {
+    const { node, cpu, access } = this;
+    cpu.registers.pc = toVa(node.spec.kernel.linkVa + gadget);
+    for (;;) {
+      if (!decodeStore(word, cpu.registers, access) || access.fault !== STORE_OK) return false;
+      const outcome = yield* this.attempt();
+      if (outcome === EMULATED) return true;
+      if (outcome !== RETRY) return false;
+    }
+  }
+
+  /** One attempt: RETRY if EL2 says so, EMULATED if the store is over by trap or natively, else the abort. */
+  private *attempt(): Step<number> {
+    const { node, cpu, access } = this;
+    const { va, bytes } = access;
+    const last = va + bytes - 1;
+    const page = node.stage1.config.granule.bytes;
+    // The halves of a store that straddles a page are translated apart; the first that faults is reported.
+    const parts = Math.floor(va / page) === Math.floor(last / page) ? [va] : [va, last - (last % page)];
+    const pas: number[] = [];
+    for (const part of parts) {
+      const fault = yield* this.translate(part);
+      if (fault > 0) {
+        cpu.faults++;
+        return cpu.faultStage2 ? yield* node.el2.storeAbort(cpu, access, part, fault) : -1;
+      }
+      if (fault < 0) return RETRY;
+      pas.push(cpu.translatedPa);
+    }
+    yield* this.performNatively(parts, pas);
+    return EMULATED;
+  }
+
+  private *translate(va: number): Step<number> {
+    const { node, cpu } = this;
+    if (node.mmu.hit(cpu, va, ACCESS_WRITE) && (cpu.translatedPermissions & TLB_WRITE) !== 0) return 0;
+    return yield* node.mmu.translate(cpu, va, ACCESS_WRITE);
+  }
+
+  /** Nothing trapped: reads the words around, lets the core execute, stores what changed. */
+  private *performNatively(parts: readonly number[], pas: readonly number[]): Step<void> {
+    const { node, cpu, access } = this;
+    const { va, bytes } = access;
+    const paOf = (at: number): number => {
+      const part = parts.length === 2 && at >= parts[1]! ? 1 : 0;
+      return pas[part]! + (at - parts[part]!);
+    };
+    const first = va - (va % 4);
+    const words: number[] = [];
+    for (let at = first; at < va + bytes; at += 4) {
+      const aligned = at < va ? paOf(va) - (va - at) : paOf(at);
+      words.push(bytes % 4 === 0 && va % 4 === 0 && !access.atomic ? 0 : yield* node.coherence.load32(cpu, aligned));
+    }
+    let changed = false;
+    performStore(
+      access,
+      cpu.registers,
+      {
+        read: (from, count, into) => {
+          for (let i = 0; i < count; i++) {
+            const at = from + i - first;
+            into[i] = (words[at >> 2]! >>> (8 * (at & 3))) & 255;
+          }
+        },
+        write: (to, count, from) => {
+          changed = true;
+          for (let i = 0; i < count; i++) {
+            const at = to + i - first;
+            const shift = 8 * (at & 3);
+            words[at >> 2] = ((words[at >> 2]! & ~(255 << shift)) | (from[i]! << shift)) >>> 0;
+          }
+        },
+      },
+      cpu.monitor,
+    );
+    if (!changed) return;
+    const begin = cpu.time;
+    for (let i = 0, at = first; i < words.length; i++, at += 4) {
+      const pa = at < va ? paOf(va) - (va - at) : paOf(at);
+      cpu.replyNumber = 0;
+      yield* node.coherence.store(cpu, pa, [words[i]!], -1);
+      if (cpu.replyNumber > 0) node.directStores.push({ number: cpu.replyNumber, begin, end: -1, core: cpu.core });
+    }
+  }
+
+  *loadText(offset: number): Step<number> {
+    return yield* this.node.walk.loadWord(this.cpu, offset);
+  }
+
+  *cleanInvalidate(offset: number, bytes: number): Step<void> {
+    const { node, cpu } = this;
+    if (!(yield* node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) return;
+    yield* node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
+    node.endDirectStores(cpu);
+  }
+
+  *cleanAlternatives(offsets: readonly number[]): Step<void> {
+    const { node, cpu } = this;
+    for (const offset of offsets) {
+      if (!(yield* node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) continue;
+      yield* node.maintenance.cleanLine(cpu, cpu.translatedPa);
+    }
+    yield* node.maintenance.dsb(cpu);
+    yield* node.maintenance.broadcast(cpu, link.IC_IALLUIS, 0);
+    yield* node.maintenance.dsb(cpu);
+    yield* node.maintenance.isb(cpu);
+    node.endDirectStores(cpu);
+  }
+
+  *kickAllCpus(): Step<void> {
+    yield* this.interruptAll(link.IPI_CALL);
+  }
+
+  private *interruptAll(purpose: number): Step<void> {
+    const { node, cpu } = this;
+    cpu.pendingInterruptAcks = node.spec.nodes;
+    for (let to = 0; to < node.spec.nodes; to++) {
+      node.sendInterrupt(to, link.INTERRUPT, purpose, cpu.core, cpu.time);
+    }
+    while (cpu.pendingInterruptAcks > 0) yield WAIT;
+  }
+
+  *stopMachine(body: () => Step<void>): Step<void> {
+    const { node, cpu } = this;
+    yield* this.lock('stop_machine');
+    yield* this.interruptAll(link.IPI_PARK);
+    yield* body();
+    for (let to = 0; to < node.spec.nodes; to++) node.sendInterrupt(to, link.RESUME, 0, cpu.core, cpu.time);
+    yield* node.maintenance.isb(cpu);
+    yield* this.unlock('stop_machine');
+  }
+
+  synchronised(offsets: readonly number[]): void {
+    for (const offset of offsets) this.node.synchronisations.push({ word: offset >> 2, time: this.cpu.time, cpu: this.cpu.cpu });
+  }
+
+  mismatch(offset: number, expected: number, found: number): void {
+    const text = `CPU ${this.cpu.cpu} compared offset 0x${offset.toString(16)} with ${expected.toString(16)} before patching and found ${found.toString(16)}`;
+    this.node.comparisons.push({ id: 'K1', message: text, timePs: this.cpu.time });
+  }
+}

@@ -1,0 +1,108 @@
+import { INTERRUPTED, IPI_PARK } from '@numalab/interconnect';
+import type { NodeProcess } from './node.ts';
+import { MODE_PARKED, MODE_TASK, MODE_WALK, type Vcpu } from './vcpu.ts';
+
+/** An interrupt that one core sent to all others: the node answers when the last of its cores has taken it. */
+interface Group {
+  readonly from: number;
+  readonly core: number;
+  readonly purpose: number;
+  missing: number;
+}
+
+/**
+ * Inter-processor interrupts on one node. A core that walks or sleeps takes one at once; a core in a task takes it when
+ * interrupts are not masked. It is parked, as by stop_machine's stopper thread, only when its task can be preempted: at its
+ * end, or while it sleeps in a mutex.
+ */
+export class Interrupts {
+  private readonly node: NodeProcess;
+  private readonly pending = new Map<Vcpu, Group[]>();
+
+  constructor(node: NodeProcess) {
+    this.node = node;
+  }
+
+  onInterrupt(from: number, purpose: number, core: number, at: number): void {
+    const { cpus, agentCpu, id } = this.node;
+    const targets = cpus.filter((cpu) => cpu !== agentCpu && (from !== id || cpu.core !== core));
+    const group: Group = { from, core, purpose, missing: targets.length };
+    if (targets.length === 0) this.answer(group, at);
+    for (const cpu of targets) this.offer(cpu, group, at);
+  }
+
+  private offer(cpu: Vcpu, group: Group, at: number): void {
+    if (this.canTake(cpu, group.purpose)) this.take(cpu, group, at);
+    else {
+      const waiting = this.pending.get(cpu);
+      if (waiting === undefined) this.pending.set(cpu, [group]);
+      else waiting.push(group);
+    }
+  }
+
+  private canTake(cpu: Vcpu, purpose: number): boolean {
+    if (cpu.mode === MODE_WALK) return true;
+    if (cpu.mode === MODE_PARKED) return purpose !== IPI_PARK;
+    if (purpose === IPI_PARK) return cpu.preemptible && cpu.blocked;
+    return !cpu.masked;
+  }
+
+  private take(cpu: Vcpu, group: Group, at: number): void {
+    const { node } = this;
+    const sleeps = cpu.asleep || cpu.blocked || cpu.time === Infinity;
+    const done = (sleeps ? Math.max(at, cpu.notBefore) : Math.max(at, cpu.time)) + node.latencies.ipiHandlePs;
+    cpu.notBefore = done;
+    cpu.synchroniseContext();
+    if (group.purpose === IPI_PARK) {
+      cpu.resumeMode = cpu.mode;
+      cpu.resumeTime = sleeps ? cpu.time : done;
+      cpu.mode = MODE_PARKED;
+      cpu.time = Infinity;
+    } else if (!sleeps) cpu.time = done;
+    this.answer(group, done);
+  }
+
+  private answer(group: Group, at: number): void {
+    group.missing--;
+    if (group.missing <= 0) this.node.sendInterrupt(group.from, INTERRUPTED, 0, group.core, at);
+  }
+
+  /** A core's state has changed so that what waits may be taken. */
+  deliverPending(cpu: Vcpu, at: number): void {
+    const waiting = this.pending.get(cpu);
+    if (waiting === undefined || waiting.length === 0) return;
+    for (const group of waiting.splice(0)) this.offer(cpu, group, at);
+  }
+
+  /** The core sleeps in its task: it may be parked now if it sleeps in a mutex. */
+  mayPark(cpu: Vcpu, at: number): void {
+    if (cpu.preemptible) this.deliverPending(cpu, at);
+  }
+
+  isParked(cpu: Vcpu): boolean {
+    return cpu.mode === MODE_PARKED;
+  }
+
+  /** stop_machine is over: every parked core leaves its loop through an ISB. */
+  onResume(_from: number, _core: number, at: number): void {
+    for (const cpu of this.node.cpus) {
+      if (cpu.mode !== MODE_PARKED) continue;
+      cpu.mode = cpu.resumeMode;
+      cpu.synchroniseContext();
+      const now = at + this.node.latencies.isbPs;
+      cpu.time = cpu.resumeTime === Infinity ? Infinity : Math.max(now, cpu.resumeTime);
+      if (cpu.mode === MODE_TASK && cpu.wokenWhileParked) {
+        cpu.wokenWhileParked = false;
+        cpu.blocked = false;
+        cpu.time = now;
+      }
+      if (cpu.mode === MODE_WALK && this.node.stopped) cpu.time = Infinity;
+      this.node.afterResume(cpu, now);
+      this.deliverPending(cpu, now);
+    }
+  }
+
+  reset(): void {
+    this.pending.clear();
+  }
+}

@@ -1,0 +1,537 @@
+import { assert, Digest, type Instant, NEVER, Random, type Step, type Task, WAIT } from '@numalab/base';
+import * as link from '@numalab/interconnect';
+import {
+  ACCESS_WRITE,
+  type EmulatedStore,
+  type HostStage2,
+  Latencies,
+  LINE_BYTES,
+  LINE_CELLS,
+  NodeMemory,
+  resolveOperation,
+  type TableObserver,
+  type TableOp,
+} from '@numalab/machine';
+import type { NodeHalf } from '@numalab/protocols';
+import { Agent } from './agent.ts';
+import { type BootedTables, bootTables, copyImage } from './boot.ts';
+import { Coherence } from './coherence.ts';
+import { El2 } from './el2.ts';
+import { Interrupts } from './interrupts.ts';
+import { homeOf, layOut, type MachineLayout } from './layout.ts';
+import { Locks } from './locks.ts';
+import { Maintenance } from './maintenance.ts';
+import { Mmu } from './mmu.ts';
+import { type Finding, Observations } from './observations.ts';
+import type { MachineSpec } from './spec.ts';
+import { buildStage1, type Stage1Map } from './stage1-map.ts';
+import { MODE_TASK, MODE_WALK, Vcpu } from './vcpu.ts';
+import { Walk } from './walk.ts';
+import { FunctionPicker } from './walk-model.ts';
+import { WriterDriver } from './writer-driver.ts';
+
+/** Is told of a node's table edits and of the barriers and invalidations between them: for the judges of T4 and for export. */
+export interface TableWatcher {
+  readonly observer: TableObserver;
+  /** The acting thread (0: the node's EL2 context, 1: the hypervisor) performed `op`. */
+  performed(op: TableOp, thread: number): void;
+}
+
+/** When a writer's synchronisation returned for a word. */
+export interface Synchronisation {
+  readonly word: number;
+  readonly time: number;
+  readonly cpu: number;
+}
+
+/** A store to text that did not trap; `end` is when its writer's maintenance was over. */
+export interface DirectStore {
+  readonly number: number;
+  readonly begin: number;
+  end: number;
+  readonly core: number;
+}
+
+/** The words of the kernel that writers may change: bit i of group g is word 4g + i. */
+export type WatchMap = Uint8Array;
+
+const SESSION_TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
+/** A probe fetches its word this often, this far apart at most. */
+const PROBES = 6;
+const PROBE_GAP_PS = 120_000;
+
+/**
+ * One NUMA node: its memory, its stage-2 tables, its cores with their caches, and EL2 on them. Everything that another node
+ * or the hypervisor wants of it comes as a message.
+ */
+export class NodeProcess extends link.Process {
+  readonly spec: MachineSpec;
+  readonly layout: MachineLayout;
+  readonly latencies: Latencies;
+  readonly memory: NodeMemory;
+  readonly stage1: Stage1Map;
+  readonly tables: BootedTables | null;
+  readonly cpus: Vcpu[] = [];
+  readonly agentCpu: Vcpu;
+  readonly coherence: Coherence;
+  readonly maintenance: Maintenance;
+  readonly mmu: Mmu;
+  readonly el2: El2;
+  readonly walk: Walk;
+  readonly locks: Locks;
+  readonly interrupts: Interrupts;
+  readonly observations: Observations;
+  readonly picker: FunctionPicker;
+  readonly agent: Agent;
+  readonly session: link.Session;
+  readonly writers: WriterDriver;
+  readonly watch: WatchMap;
+  readonly tableOps: TableWatcher | null;
+  readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
+  readonly synchronisations: Synchronisation[] = [];
+  readonly comparisons: Finding[] = [];
+  readonly directStores: DirectStore[] = [];
+  /** Stores to text in memory order, where nothing traps: word, value; number = index + 1. */
+  readonly storeOrder: { word: number; words: readonly number[] }[] = [];
+  private readonly links: link.Links;
+  private readonly probes: Random;
+  private sessionWake: Instant = NEVER;
+  private now = 0;
+  stopped = false;
+
+  constructor(id: number, spec: MachineSpec, half: NodeHalf, watch: WatchMap, watcher: TableWatcher | null) {
+    super(id);
+    this.spec = spec;
+    this.watch = watch;
+    this.tableOps = watcher;
+    this.layout = layOut(spec);
+    this.latencies = new Latencies(spec.topology, spec.profile);
+    this.links = new link.Links(this.latencies, id, spec.nodes + 1, spec.seed, spec.jitter);
+    this.memory = new NodeMemory(spec.base + id * spec.memoryPerNode, spec.memoryPerNode, spec.arenaBytes);
+    copyImage(this);
+    this.stage1 = buildStage1(spec, this.layout, id === 0 ? this.memory : null);
+    this.tables = spec.strategy === 'none' ? null : bootTables(this, watcher?.observer);
+    const first = id * spec.coresPerNode;
+    for (let core = 0; core <= spec.coresPerNode; core++) {
+      this.cpus.push(new Vcpu(first + core, core, spec.seed, spec.profile));
+    }
+    this.agentCpu = this.cpus[spec.coresPerNode]!;
+    this.observations = new Observations(first, spec.coresPerNode);
+    this.coherence = new Coherence(this);
+    this.maintenance = new Maintenance(this);
+    this.mmu = new Mmu(this, this.tables?.walker ?? null);
+    this.el2 = new El2(this);
+    this.picker = new FunctionPicker(spec.kernel.functions, new Random(spec.seed, 'zipf'));
+    this.walk = new Walk(this);
+    this.locks = new Locks(this);
+    this.interrupts = new Interrupts(this);
+    this.agent = new Agent(this, half);
+    this.session = new link.Session(this.sessionPort(), SESSION_TIMES);
+    this.probes = new Random(spec.seed, 'probe', id);
+    this.writers = new WriterDriver(this);
+    this.begin();
+  }
+
+  private begin(): void {
+    for (const cpu of this.cpus) {
+      if (cpu === this.agentCpu) cpu.time = Infinity;
+      else this.walk.begin(cpu);
+      cpu.sleepUntil = cpu.time;
+    }
+    this.writers.begin();
+  }
+
+  private sessionPort(): link.SessionPort {
+    return {
+      transmit: (frame, at) => this.sendToHypervisor(link.FRAME, 0, 0, frame, at),
+      deliver: (body, at) => this.agent.deliver(body, at),
+      wakeAt: (at) => {
+        if (at >= this.sessionWake) return;
+        this.sessionWake = at;
+        this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, 0, 0, 0, null);
+      },
+    };
+  }
+
+  // ---- where things are -------------------------------------------------------------------------------------------------
+
+  homeOf(pa: number): number {
+    return homeOf(this.spec, pa);
+  }
+
+  get host(): HostStage2 | null {
+    return this.tables?.host ?? null;
+  }
+
+  private kindAt(offset: number): string | null {
+    for (const range of this.spec.kernel.ranges) if (offset >= range.start && offset < range.end) return range.kind;
+    return null;
+  }
+
+  /** Whether a store to `offset` is the order's business. */
+  isReplicated(offset: number): boolean {
+    const kind = this.spec.strategy === 'none' ? null : this.kindAt(offset);
+    return kind === 'replica' || kind === 'shared';
+  }
+
+  isShared(offset: number): boolean {
+    return this.kindAt(offset) === 'shared';
+  }
+
+  isHole(offset: number): boolean {
+    const kind = this.kindAt(offset);
+    return kind === 'hole' || kind === null;
+  }
+
+  /** PA of this node's copy of `offset`. */
+  copyOf(offset: number): number {
+    return this.layout.copyPa[this.id]! + offset - this.layout.spanStart;
+  }
+
+  /** Whether `pa` lies in a copy of the text on this node. */
+  isText(pa: number): boolean {
+    return this.memory.textAt(pa) !== null;
+  }
+
+  imageWordAt(va: number): number {
+    return this.spec.kernel.words[(va - this.spec.kernel.linkVa) >> 2]!;
+  }
+
+  /** Offset of the first instruction `word` in the text; the text's start if there is none, as if it stood there. */
+  gadget(word: number): number {
+    const { text, words } = this.spec.kernel;
+    for (let i = text.start >> 2; i < text.end >> 2; i++) if (words[i] === word && this.isReplicatedText(i * 4)) return i * 4;
+    return text.start;
+  }
+
+  private isReplicatedText(offset: number): boolean {
+    return this.kindAt(offset) === 'replica';
+  }
+
+  // ---- messages ---------------------------------------------------------------------------------------------------------
+
+  private send(to: number, cls: number, kind: number, a: number, b: number, c: number, body: unknown, at: number, base: number, bytes: number): void {
+    const toNode = to === this.spec.nodes ? this.spec.hypervisorNode : to;
+    const time = this.links.arrival(to, at as Instant, base, this.id, toNode, bytes);
+    this.post(time, cls, to, kind, a, b, c, body);
+  }
+
+  /** Sends what concerns memory, locks and work to a node. */
+  sendMemory(to: number, kind: number, a: number, b: number, c: number, body: unknown, at: number): void {
+    const { latencies, id } = this;
+    let base = latencies.linePs(id, to);
+    if (to !== id && kind === link.READ_LINE) base = latencies.requestPs(id, to);
+    if (to !== id && kind === link.LINE) base = latencies.responsePs(id, to);
+    this.send(to, link.CLASS_MEMORY, kind, a, b, c, body, at, base, 64);
+  }
+
+  /** Sends maintenance or its answer. */
+  sendMaintenance(to: number, kind: number, a: number, b: number, c: number, at: number): void {
+    this.send(to, link.CLASS_MAINTENANCE, kind, a, b, c, null, at, this.latencies.dvmPs(this.id, to), 16);
+  }
+
+  /** Sends an interrupt, its answer, or a resume, to all cores of a node. */
+  sendInterrupt(to: number, kind: number, a: number, b: number, at: number): void {
+    this.send(to, link.CLASS_INTERRUPT, kind, a, b, 0, null, at, this.latencies.ipiPs(this.id, to), 16);
+  }
+
+  sendToHypervisor(kind: number, a: number, b: number, body: unknown, at: number): void {
+    const base = this.latencies.linePs(this.id, this.spec.hypervisorNode);
+    this.send(this.spec.nodes, link.CLASS_PROTOCOL, kind, a, b, 0, body, at, base, 64);
+  }
+
+  /** Schedules something on this node at `at`. */
+  postLocal(at: number, kind: number, a: number, b: number): void {
+    this.post(at as Instant, link.CLASS_LOCAL, this.id, kind, a, b, 0, null);
+  }
+
+  /** The moment of what happens now. */
+  get time(): number {
+    return this.now;
+  }
+
+  /** Lets one core of every other node fetch `word`, which is being written. */
+  sendProbes(word: number, at: number): void {
+    if (!this.spec.workload.probe) return;
+    for (let to = 0; to < this.spec.nodes; to++) if (to !== this.id) this.sendMemory(to, link.PROBE, word, 0, 0, null, at);
+  }
+
+  // ---- the loop ---------------------------------------------------------------------------------------------------------
+
+  override nextTime(): Instant {
+    let next: number = this.queue.nextTime();
+    for (const cpu of this.cpus) if (cpu.time < next) next = cpu.time;
+    return next as Instant;
+  }
+
+  override isQuiet(): boolean {
+    return super.isQuiet() && this.nextTime() === NEVER;
+  }
+
+  override step(limit: Instant): void {
+    const localPs = this.latencies.linePs(this.id, this.id);
+    const { cpus, queue } = this;
+    for (;;) {
+      const event: number = queue.nextTime();
+      let first = Infinity;
+      let second = Infinity;
+      let cpu: Vcpu | null = null;
+      for (let i = 0; i < cpus.length; i++) {
+        const { time } = cpus[i]!;
+        if (time < first) {
+          second = first;
+          first = time;
+          cpu = cpus[i]!;
+        } else if (time < second) second = time;
+      }
+      if (Math.min(event, first) >= limit) return;
+      if (event <= first) {
+        this.handle(queue.pop());
+        continue;
+      }
+      this.now = first;
+      // What one core does reaches another after `localPs` at the soonest: so far a walk may run ahead of the others.
+      if (cpu!.mode === MODE_WALK) this.walk.run(cpu!, Math.min(event, limit, second + localPs));
+      else this.advance(cpu!);
+    }
+  }
+
+  /** Lets a core's task go on. */
+  private advance(cpu: Vcpu): void {
+    const step = cpu.task!.next();
+    if (step.done === true) this.endTask(cpu);
+    else if (step.value === WAIT) {
+      cpu.blocked = true;
+      cpu.time = Infinity;
+      this.interrupts.mayPark(cpu, this.now);
+    } else cpu.time += step.value;
+  }
+
+  private endTask(cpu: Vcpu): void {
+    const next = cpu.taskQueue.shift();
+    cpu.masked = false;
+    cpu.preemptible = false;
+    if (next !== undefined) {
+      cpu.task = next();
+      this.interrupts.deliverPending(cpu, cpu.time);
+      return;
+    }
+    cpu.task = null;
+    cpu.mode = MODE_WALK;
+    if (cpu === this.agentCpu || this.stopped) cpu.time = Infinity;
+    else if (cpu.asleep) cpu.time = Math.max(cpu.time, cpu.sleepUntil);
+    this.interrupts.deliverPending(cpu, this.now);
+  }
+
+  /** Runs a task on a core, now or when what it runs is over. */
+  startTask(cpu: Vcpu, task: () => Task, at: number): void {
+    if (cpu.mode !== MODE_WALK) {
+      cpu.taskQueue.push(task);
+      return;
+    }
+    if (cpu.asleep || cpu.time === Infinity) {
+      cpu.sleepUntil = cpu.time;
+      cpu.asleep = true;
+      cpu.time = Math.max(at, cpu.notBefore);
+    }
+    cpu.mode = MODE_TASK;
+    cpu.task = task();
+  }
+
+  /** Suspends the running task until a message wakes its core. */
+  *wait(_cpu: Vcpu): Step<void> {
+    yield WAIT;
+  }
+
+  /** A core has left stop_machine: what was put off begins. */
+  afterResume(cpu: Vcpu, at: number): void {
+    const next = cpu.mode === MODE_WALK ? cpu.taskQueue.shift() : undefined;
+    if (next !== undefined) this.startTask(cpu, next, at);
+  }
+
+  /** A message for core `core` is here: its task goes on. */
+  wake(core: number, at: number): void {
+    const cpu = this.cpus[core]!;
+    if (!cpu.blocked) return;
+    if (this.interrupts.isParked(cpu)) {
+      cpu.wokenWhileParked = true;
+      return;
+    }
+    cpu.blocked = false;
+    cpu.time = Math.max(at, cpu.notBefore);
+  }
+
+  /** Wakes a core of this node for what another of its cores did at `at`: the news takes a line transfer. */
+  wakeLater(cpu: Vcpu, at: number): void {
+    const time = (at + this.latencies.linePs(this.id, this.id)) as Instant;
+    this.post(time, link.CLASS_LOCAL, this.id, link.WAKE, 0, cpu.core, 0, null);
+  }
+
+  /** Interrupts are taken again, as they were before `masked` was set. */
+  unmask(cpu: Vcpu, masked: boolean): void {
+    cpu.masked = masked;
+    if (!masked) this.interrupts.deliverPending(cpu, cpu.time);
+  }
+
+  maintained(core: number, at: number): void {
+    this.cpus[core]!.pendingMaintenance--;
+    this.wake(core, at);
+  }
+
+  /** With DIC a store drops the line from instruction caches by itself. */
+  dropInstructionLine(cpu: Vcpu, pa: number): void {
+    cpu.l1i.invalidate(pa);
+  }
+
+  /** The next number of memory order, where stores do not trap. */
+  nextStoreNumber(pa: number, words: readonly number[]): number {
+    const offset = pa - this.layout.copyPa[this.id]! + this.layout.spanStart;
+    this.storeOrder.push({ word: offset >> 2, words });
+    return this.storeOrder.length;
+  }
+
+  endDirectStores(cpu: Vcpu): void {
+    for (let i = this.directStores.length - 1; i >= 0; i--) {
+      const store = this.directStores[i]!;
+      if (store.core !== cpu.core) continue;
+      if (store.end >= 0) break;
+      store.end = cpu.time;
+    }
+  }
+
+  /** Old bytes that the order sent complete an atomic. */
+  resolve(store: EmulatedStore, old: readonly number[]): void {
+    resolveOperation(store, Uint8Array.from(old));
+  }
+
+  /** Makes stage 2 map `ipa` for a store of the kernel to its own data. */
+  *populateForStore(cpu: Vcpu, ipa: number): Step<void> {
+    for (;;) {
+      const fault = this.mmu.stage2(cpu, ipa, ACCESS_WRITE);
+      const cost = this.mmu.takeCost();
+      if (cost > 0) yield cost;
+      if (fault === 0) return;
+      cpu.faultIpa = ipa;
+      cpu.faultS1ptw = false;
+      const populated = yield* this.el2.abort(cpu, 0, ACCESS_WRITE, fault);
+      assert(populated, 'the kernel stored to memory that is not the host’s');
+    }
+  }
+
+  private *probe(cpu: Vcpu, word: number): Task {
+    for (let i = 0; i < PROBES; i++) {
+      yield this.probes.below(PROBE_GAP_PS) + 1;
+      yield* this.walk.fetchWord(cpu, word * 4);
+    }
+  }
+
+  private onProbe(word: number, at: number): void {
+    const cpu = this.cpus[this.probes.below(this.spec.coresPerNode)]!;
+    if (cpu.mode === MODE_WALK) this.startTask(cpu, () => this.probe(cpu, word), at);
+  }
+
+  private handle(message: link.Message): void {
+    this.account(message);
+    this.now = message.time;
+    const { a, b, c, from, time, body } = message;
+    switch (message.kind) {
+      case link.READ_LINE:
+        this.coherence.onReadLine(from, a, b, time);
+        break;
+      case link.LINE:
+        this.coherence.onLine(a, body as Uint32Array);
+        this.maintenance.readSampled(this.cpus[b]!, time);
+        this.wake(b, time);
+        break;
+      case link.STORE:
+        this.coherence.onStore(from, a, b, c, body as readonly number[], time);
+        break;
+      case link.STORED:
+        this.cpus[b]!.pendingStores--;
+        this.cpus[b]!.replyNumber = c;
+        this.wake(b, time);
+        break;
+      case link.DROP_LINE:
+        this.coherence.onDropLine(a);
+        this.sendMemory(from, link.DROPPED, a, b, 0, null, time);
+        break;
+      case link.DROPPED:
+        this.coherence.onDropped(a, b, time);
+        break;
+      case link.CLEAN_LINE:
+        this.coherence.clean(a - (a % LINE_BYTES));
+        this.sendMaintenance(from, link.MAINTAINED, 0, b, 0, time);
+        break;
+      case link.MAINTAIN:
+        this.maintenance.onMaintain(from, a, b, c, time);
+        break;
+      case link.MAINTAINED:
+        this.maintained(b, time);
+        break;
+      default:
+        this.handleOther(message);
+    }
+  }
+
+  private handleOther(message: link.Message): void {
+    const { a, b, from, time, body } = message;
+    switch (message.kind) {
+      case link.INTERRUPT:
+        this.interrupts.onInterrupt(from, a, b, time);
+        break;
+      case link.INTERRUPTED:
+        this.cpus[b]!.pendingInterruptAcks--;
+        this.wake(b, time);
+        break;
+      case link.RESUME:
+        this.interrupts.onResume(from, b, time);
+        break;
+      case link.LOCK:
+        this.locks.onLock(from, a, b, time);
+        break;
+      case link.UNLOCK:
+        this.locks.onUnlock(a, time);
+        break;
+      case link.GRANTED:
+        this.cpus[b]!.granted = true;
+        this.wake(b, time);
+        break;
+      case link.PROBE:
+        this.onProbe(a, time);
+        break;
+      case link.RETIRE:
+        this.cpus[b]!.replyNumber = a;
+        this.cpus[b]!.replyBytes = body as readonly number[] | null;
+        this.wake(b, time);
+        break;
+      case link.FRAME:
+        this.session.receive(body as link.Frame, time);
+        break;
+      case link.SESSION_TIMER:
+        this.sessionWake = NEVER;
+        this.session.timeout(time);
+        break;
+      case link.STOP:
+        this.stop();
+        break;
+      case link.WAKE:
+        this.wake(b, time);
+        break;
+      default:
+        this.writers.onMessage(message);
+    }
+  }
+
+  private stop(): void {
+    this.stopped = true;
+    for (const cpu of this.cpus) if (cpu.mode === MODE_WALK) cpu.time = Infinity;
+  }
+
+  /** Hash of all that happened on this node: messages, and what its cores fetched. */
+  runDigest(): Digest {
+    const digest = new Digest();
+    digest.digest(this.digest);
+    for (const cpu of this.cpus) digest.digest(cpu.hash);
+    return digest;
+  }
+}

@@ -1,0 +1,210 @@
+import { Random, type Task, WAIT } from '@numalab/base';
+import * as link from '@numalab/interconnect';
+import {
+  type PatchWriter,
+  type RecordedWriter,
+  storeRecorded,
+  storeSynthetic,
+  switchItem,
+  type SyntheticWriter,
+} from '@numalab/kernel';
+import { CoreCpu } from './core-cpu.ts';
+import type { NodeProcess } from './node.ts';
+
+/**
+ * Starts the writers' actions on this node's cores: which action runs where and when follows from the plan alone, so every
+ * node finds its own. Knows when this node's share of the finite work is done, and on node 0 when everybody's is.
+ */
+export class WriterDriver {
+  private readonly node: NodeProcess;
+  private readonly cores: CoreCpu[] = [];
+  /** Next action of each patch writer that is this node's. */
+  private readonly nextAction: number[] = [];
+  /** Finite actions of this node that are not over. */
+  private outstanding = 0;
+  private durationOver = false;
+  private reported = false;
+  private nodesDone = 0;
+  private readonly doneRows = new Set<number>();
+  /** Actions finished. */
+  actions = 0;
+
+  constructor(node: NodeProcess) {
+    this.node = node;
+  }
+
+  begin(): void {
+    const { node } = this;
+    const { spec } = node;
+    for (let core = 0; core < spec.coresPerNode; core++) this.cores.push(new CoreCpu(node, node.cpus[core]!));
+    for (const [index, writer] of spec.writers.entries()) {
+      this.nextAction.push(-1);
+      if (writer.kind === 'recorded') this.beginRecorded(index, writer);
+      else if (writer.kind === 'synthetic') this.beginSynthetic(index, writer);
+      else {
+        if (writer.actions !== null) this.outstanding += this.ownActions(writer);
+        this.scheduleNext(index, writer, 0);
+      }
+    }
+    node.postLocal(spec.workload.durationPs, link.DURATION_OVER, 0, 0);
+  }
+
+  private isOwn(vcpu: number): boolean {
+    const { coresPerNode } = this.node.spec;
+    return Math.floor(vcpu / coresPerNode) === this.node.id;
+  }
+
+  private coreOf(vcpu: number): number {
+    return vcpu % this.node.spec.coresPerNode;
+  }
+
+  private ownActions(writer: PatchWriter): number {
+    let count = 0;
+    for (let k = 0; k < writer.actions!; k++) if (this.isOwn(writer.items[k % writer.items.length]!.cpu)) count++;
+    return count;
+  }
+
+  /** Finds this node's next action of a patch writer and schedules it, not before `now`. */
+  private scheduleNext(index: number, writer: PatchWriter, now: number): void {
+    const { items, actions, intervalPs, startPs } = writer;
+    let k = this.nextAction[index]! + 1;
+    const end = actions ?? k + items.length;
+    while (k < end && !this.isOwn(items[k % items.length]!.cpu)) k++;
+    if (k >= end) return;
+    this.nextAction[index] = k;
+    const time = Math.max(now, startPs + k * intervalPs);
+    if (actions === null && time >= this.node.spec.workload.durationPs) return;
+    this.node.postLocal(time, link.BEGIN_ACTION, index, k);
+  }
+
+  private beginAction(index: number, k: number, at: number): void {
+    const { node } = this;
+    const writer = node.spec.writers[index] as PatchWriter;
+    const item = writer.items[k % writer.items.length]!;
+    const round = Math.floor(k / writer.items.length);
+    const core = this.coreOf(item.cpu);
+    const task = function* (this: WriterDriver): Task {
+      yield* switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
+      this.finished(writer.actions !== null);
+      if (writer.intervalPs === 0) this.scheduleNext(index, writer, node.cpus[core]!.time);
+    }.bind(this);
+    node.startTask(node.cpus[core]!, task, at);
+    if (writer.intervalPs > 0) this.scheduleNext(index, writer, at);
+  }
+
+  private beginSynthetic(index: number, writer: SyntheticWriter): void {
+    for (const [agent, vcpu] of writer.agents.entries()) {
+      if (!this.isOwn(vcpu)) continue;
+      const core = this.coreOf(vcpu);
+      const actions = writer.actions;
+      const own = actions === null ? Infinity : Math.floor((actions - agent + writer.agents.length - 1) / writer.agents.length);
+      if (own <= 0) continue;
+      if (actions !== null) this.outstanding++;
+      this.node.startTask(this.node.cpus[core]!, () => this.runSynthetic(index, writer, agent, core, own), writer.startPs);
+    }
+  }
+
+  private *runSynthetic(index: number, writer: SyntheticWriter, agent: number, core: number, own: number): Task {
+    const { node } = this;
+    const random = new Random(node.spec.seed, 'synthetic', index * 4096 + agent);
+    const cpu = node.cpus[core]!;
+    const data = new Uint8Array(64);
+    for (let i = 0; i < own; i++) {
+      const due = writer.startPs + (i + agent / writer.agents.length) * writer.intervalPs;
+      if (own === Infinity && Math.max(due, cpu.time) >= node.spec.workload.durationPs) return;
+      if (due > cpu.time) yield Math.floor(due - cpu.time);
+      const form = writer.forms[random.below(writer.forms.length)]!;
+      const place = writer.places[random.below(writer.places.length)]!;
+      const offset = place + random.below(Math.floor(16 / Math.min(16, form.bytes))) * form.bytes;
+      // Every value is different: which agent, which of its writes, which byte group.
+      for (let b = 0; b < data.length; b += 4) {
+        data[b] = i;
+        data[b + 1] = i >> 8;
+        data[b + 2] = agent + (b << 4);
+        data[b + 3] = 0x40 + (b >> 2);
+      }
+      yield* storeSynthetic(this.cores[core]!, form, offset, data, writer.sync);
+      this.actions++;
+    }
+    this.finished(true);
+  }
+
+  private beginRecorded(index: number, writer: RecordedWriter): void {
+    const { node } = this;
+    let own = 0;
+    for (const vcpu of writer.cpus) if (this.isOwn(vcpu)) own++;
+    this.outstanding += own;
+    if (own === 0) return;
+    if (writer.spread) {
+      for (let core = 0; core < node.spec.coresPerNode; core++) {
+        node.startTask(node.cpus[core]!, () => this.runSpread(writer, core), 0);
+      }
+    } else if (this.isOwn(writer.cpus[0]!)) node.postLocal(0, link.HAND_OVER, index, 0);
+  }
+
+  /** Rows in order: this core's run of them, then the next core's turn. */
+  private *runRows(index: number, writer: RecordedWriter, first: number): Task {
+    const { node } = this;
+    const vcpu = writer.cpus[first]!;
+    const core = this.coreOf(vcpu);
+    let k = first;
+    for (; k < writer.rows.length && writer.cpus[k] === vcpu; k++) {
+      yield* storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
+      this.finished(true);
+    }
+    if (k === writer.rows.length) return;
+    const to = Math.floor(writer.cpus[k]! / node.spec.coresPerNode);
+    node.sendMemory(to, link.HAND_OVER, index, k, 0, null, node.cpus[core]!.time);
+  }
+
+  private *runSpread(writer: RecordedWriter, core: number): Task {
+    const { node } = this;
+    const cpu = node.cpus[core]!;
+    for (let k = 0; k < writer.rows.length; k++) {
+      if (writer.cpus[k] !== cpu.cpu) continue;
+      const before = writer.after[k]!;
+      while (before >= 0 && !this.doneRows.has(before)) yield WAIT;
+      yield* storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
+      this.doneRows.add(k);
+      const later = writer.after.indexOf(k, k);
+      if (later >= 0) {
+        const to = Math.floor(writer.cpus[later]! / node.spec.coresPerNode);
+        node.sendMemory(to, link.ROW_DONE, k, this.coreOf(writer.cpus[later]!), 0, null, cpu.time);
+      }
+      this.finished(true);
+    }
+  }
+
+  private finished(finite: boolean): void {
+    this.actions++;
+    if (finite) this.outstanding--;
+    this.maybeReport();
+  }
+
+  private maybeReport(): void {
+    if (!this.durationOver || this.outstanding > 0 || this.reported) return;
+    this.reported = true;
+    const { node } = this;
+    node.sendMemory(0, link.WORK_DONE, 0, 0, 0, null, node.time);
+  }
+
+  onMessage(message: link.Message): void {
+    const { node } = this;
+    const { kind, a, b, time } = message;
+    if (kind === link.BEGIN_ACTION) this.beginAction(a, b, time);
+    else if (kind === link.DURATION_OVER) {
+      this.durationOver = true;
+      this.maybeReport();
+    } else if (kind === link.HAND_OVER) {
+      const writer = node.spec.writers[a] as RecordedWriter;
+      node.startTask(node.cpus[this.coreOf(writer.cpus[b]!)]!, () => this.runRows(a, writer, b), time);
+    } else if (kind === link.ROW_DONE) {
+      this.doneRows.add(a);
+      node.wake(b, time);
+    } else if (kind === link.WORK_DONE) {
+      this.nodesDone++;
+      if (this.nodesDone < node.spec.nodes) return;
+      for (let to = 0; to < node.spec.nodes; to++) node.sendMemory(to, link.STOP, 0, 0, 0, null, time);
+    }
+  }
+}
