@@ -200,7 +200,7 @@ export class El2 {
     node.sendProbes(first >> 2, cpu.time);
     while (cpu.replyNumber < 0) yield WAIT;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
-    this.times.push({ number: cpu.replyNumber, begin, end: cpu.time });
+    if (cpu.replyNumber > 0) this.times.push({ number: cpu.replyNumber, begin, end: cpu.time });
   }
 
   /** Leaves the trap, and checks that it is as if the instruction had run once (E1). */

@@ -6,3 +6,4 @@ export { type Finding, Observations, type WordLog } from './observations.ts';
 export type { KernelText, MachineSpec, WorkloadSpec } from './spec.ts';
 export { buildStage1, type Stage1Map } from './stage1-map.ts';
 export { SERVED_L1I, SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, Vcpu } from './vcpu.ts';
+export { type CopyChanges, type NodeCounts, type NodeReport, reportOf } from './report.ts';

@@ -64,7 +64,6 @@ export class Walk {
     if (this.activePs === 0) cpu.time = Infinity;
     else {
       cpu.time = cpu.random.below(DUTY_PERIOD_PS);
-      cpu.activeUntil = cpu.time;
     }
   }
 
@@ -72,9 +71,7 @@ export class Walk {
   run(cpu: Vcpu, until: number): void {
     if (cpu.asleep) {
       cpu.asleep = false;
-      while (cpu.activeUntil <= cpu.time) cpu.activeUntil += DUTY_PERIOD_PS;
-      // The span that was slept for begins now, `activePs` of every period.
-      if (this.activePs < DUTY_PERIOD_PS) cpu.activeUntil = cpu.time + this.activePs;
+      cpu.activeUntil = cpu.time + this.activePs;
     }
     while (cpu.time < until) {
       if (cpu.time >= cpu.activeUntil && this.activePs < DUTY_PERIOD_PS) {
@@ -104,8 +101,8 @@ export class Walk {
   }
 
   private sleep(cpu: Vcpu): void {
-    cpu.time = cpu.activeUntil + DUTY_PERIOD_PS - this.activePs;
-    cpu.activeUntil = cpu.time;
+    // A span that a task or a slow fetch outlasted delays the ones after it.
+    cpu.time = Math.max(cpu.time, cpu.activeUntil + DUTY_PERIOD_PS - this.activePs);
     cpu.asleep = true;
   }
 

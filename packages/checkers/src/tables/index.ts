@@ -1,0 +1,5 @@
+export * from './bbm-automaton.ts';
+export * from './check-tables.ts';
+export type { TableFinding } from './finding.ts';
+export type { AddressRange } from './ranges.ts';
+export type { NodeTables } from './table-view.ts';

@@ -1,0 +1,193 @@
+import { InputError } from '@numalab/base';
+import { GRANULES, type LatencyProfile } from '@numalab/machine';
+import {
+  type KernelImage,
+  planPatchWriter,
+  planSyntheticWriter,
+  type WriterRequest,
+  type WriterSpec,
+} from '@numalab/kernel';
+import { layOut, type MachineSpec, nodeBase, type WatchMap } from '@numalab/node-worker';
+import { type Guarantee, PROTOCOLS } from '@numalab/protocols';
+import { scenarioLatencies } from '../scenario/latencies.ts';
+import type { Caches, Scenario, Writer } from '../scenario/scenario.ts';
+import { formatSize } from '../scenario/units.ts';
+import { boundWrites } from './bound-writes.ts';
+import { fieldOf } from './place.ts';
+import { type PreparedKernel, preparedKernel } from './prepared-kernel.ts';
+import type { RecordedSummary, WordStores } from './recorded-trace.ts';
+import { arenaBytes, checkPool } from './table-estimate.ts';
+import { watchMap } from './watch-map.ts';
+
+/** What differs from the scenario: for the run that a run is compared with, and for protocols that users load. */
+export interface SpecOverrides {
+  readonly strategy?: 'none' | 'stage2';
+  /** Declared level of a protocol that is not built in. */
+  readonly guarantee?: Guarantee;
+}
+
+/** A machine that is ready to be built, and what a report must say about it. */
+export interface PreparedMachine {
+  readonly spec: MachineSpec;
+  readonly image: KernelImage;
+  /** The words that writers may store to at run time. */
+  readonly watch: WatchMap;
+  /** What was assumed, for the report. */
+  readonly notes: readonly string[];
+  /** Boot stores to words outside the replicated span, in order; those inside are `spec.bootStores`. */
+  readonly outsideStores: WordStores;
+  readonly recorded?: RecordedSummary;
+}
+
+type MachinePart = Omit<MachineSpec, 'seed' | 'writers'>;
+
+/** What is the same for all seeds of one scenario and strategy. */
+interface Prepared {
+  readonly kernel: PreparedKernel;
+  readonly machine: MachinePart;
+  readonly outsideStores: WordStores;
+}
+
+const withCaches = (profile: LatencyProfile, caches: Caches): LatencyProfile => {
+  const source = 'machine.caches';
+  const { l1i, l2, llc, tlbEntries, walkCacheEntries } = profile.caches;
+  return {
+    ...profile,
+    caches: {
+      l1i: { ...l1i, ...caches.l1i },
+      l2: { ...l2, ...caches.l2 },
+      llc: { ...llc, ...caches.llc },
+      tlbEntries: caches.tlbEntries === tlbEntries[0] ? tlbEntries : [caches.tlbEntries, source],
+      walkCacheEntries:
+        caches.walkCacheEntries === walkCacheEntries[0] ? walkCacheEntries : [caches.walkCacheEntries, source],
+    },
+  };
+};
+
+const guaranteeOf = (scenario: Scenario, strategy: string, overrides: SpecOverrides): Guarantee | null => {
+  if (strategy === 'none') return null;
+  const { protocol } = scenario.replication;
+  const declared = overrides.guarantee ?? (Object.hasOwn(PROTOCOLS, protocol) ? PROTOCOLS[protocol]?.guarantee : undefined);
+  if (declared === undefined) {
+    throw new InputError(fieldOf(scenario, 'replication.protocol'), 'protocols from files are not built yet');
+  }
+  return declared;
+};
+
+/** Throws InputError unless image, pool, copy and the kernel's own tables find room in every node. */
+const checkRoom = (scenario: Scenario, spec: MachineSpec): void => {
+  const layout = layOut(spec);
+  const poolBytes = layout.poolPages * GRANULES[spec.granule].bytes;
+  const fits = Array.from({ length: spec.nodes }, (_, node) =>
+    node === 0
+      ? layout.stage1Pa + layout.stage1Bytes <= layout.poolPa[0]!
+      : spec.strategy === 'none' || layout.copyPa[node]! >= nodeBase(spec, node),
+  );
+  if (fits.every(Boolean)) return;
+  const copyBytes = layout.spanEnd - layout.spanStart;
+  throw new InputError(
+    fieldOf(scenario, 'machine.memoryPerNode'),
+    `${formatSize(spec.memoryPerNode)} is too small: kernel.image takes ${formatSize(spec.kernel.imageBytes)} of node 0 behind its first 2MiB, a copy of it ${formatSize(copyBytes)} of every other, and EL2's pool for the tables of machine.nodes ${spec.nodes} ${formatSize(poolBytes)} of each`,
+  );
+};
+
+/** Splits boot stores into those inside [start, end) and the others, both in order. */
+const splitStores = ({ words, values }: WordStores, start: number, end: number): [WordStores, WordStores] => {
+  const pick = (inside: boolean): WordStores => {
+    const chosen = [...words.keys()].filter((i) => (words[i]! * 4 >= start && words[i]! * 4 < end) === inside);
+    return {
+      words: Int32Array.from(chosen, (i) => words[i]!),
+      values: Uint32Array.from(chosen, (i) => values[i]!),
+    };
+  };
+  return [pick(true), pick(false)];
+};
+
+const NO_STORES: WordStores = { words: new Int32Array(0), values: new Uint32Array(0) };
+
+const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
+  const { machine, replication, hypervisor, interconnect, workload } = scenario;
+  const strategy = overrides.strategy ?? replication.strategy;
+  if (strategy === 'stage1') {
+    throw new InputError(fieldOf(scenario, 'replication.strategy'), 'stage1 is not built yet; there are none and stage2');
+  }
+  const kernel = preparedKernel(scenario);
+  const { topology, profile } = scenarioLatencies(scenario);
+  const { ranges } = kernel.text;
+  const stores = kernel.trace?.bootStores ?? NO_STORES;
+  const [bootStores, outsideStores] = splitStores(stores, ranges[0]!.start, ranges.at(-1)!.end);
+  const part: Omit<MachinePart, 'arenaBytes'> = {
+    nodes: machine.nodes,
+    coresPerNode: machine.coresPerNode,
+    memoryPerNode: machine.memoryPerNode,
+    base: machine.base,
+    topology,
+    profile: withCaches(profile, machine.caches),
+    jitter: interconnect.jitter1024 / 1024,
+    granule: machine.stage2.granule,
+    ipaBits: machine.stage2.ipaBits,
+    lpa2: machine.stage2.lpa2,
+    population: machine.stage2.population,
+    idc: machine.ctr.idc,
+    dic: machine.ctr.dic,
+    kernel: kernel.text,
+    bootStores,
+    strategy,
+    protocol: replication.protocol,
+    guarantee: guaranteeOf(scenario, strategy, overrides),
+    hypervisorNode: hypervisor.node,
+    serialisation: hypervisor.serialisation,
+    workload: { durationPs: workload.durationPs, duty: workload.duty, probe: workload.probe },
+  };
+  const full: MachineSpec = { ...part, arenaBytes: arenaBytes(part), seed: 0, writers: [] };
+  checkRoom(scenario, full);
+  checkPool(scenario, full);
+  const { seed: _, writers: __, ...ready } = full;
+  return { kernel, machine: ready, outsideStores };
+};
+
+const known = new WeakMap<Scenario, Map<string, Prepared>>();
+
+const prepared = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
+  const key = `${overrides.strategy} ${overrides.guarantee}`;
+  let ofScenario = known.get(scenario);
+  if (ofScenario === undefined) known.set(scenario, (ofScenario = new Map()));
+  let found = ofScenario.get(key);
+  if (found === undefined) ofScenario.set(key, (found = prepare(scenario, overrides)));
+  return found;
+};
+
+/** A writer of a scenario as planning wants it; store forms are spelt with underscores there. */
+const requestOf = (writer: Exclude<Writer, { kind: 'recorded' }>): WriterRequest =>
+  writer.kind === 'synthetic' ? { ...writer, forms: writer.forms.map((form) => form.replaceAll(' ', '_')) } : writer;
+
+const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): readonly WriterSpec[] => {
+  const { machine, workload } = scenario;
+  const vcpus = machine.nodes * machine.coresPerNode;
+  const plans = scenario.kernel.writers.map((writer, index): WriterSpec => {
+    if (writer.kind === 'recorded') return kernel.trace!.writer;
+    const where = fieldOf(scenario, `kernel.writers.${index}`);
+    const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, seed, where, index };
+    if (writer.kind === 'synthetic') return planSyntheticWriter(context, requestOf(writer));
+    return planPatchWriter(context, requestOf(writer), writer.kind);
+  });
+  return workload.writes === null ? plans : boundWrites(plans, workload.writes, workload.durationPs);
+};
+
+/**
+ * Everything that a run of `scenario` with `seed` depends on. What does not depend on the seed is worked out once per scenario
+ * object. Throws InputError naming file and field: an image that cannot be replicated, too little memory, a trace that does
+ * not fit, a writer without a place to write to.
+ */
+export const buildSpec = (scenario: Scenario, seed: number, overrides: SpecOverrides = {}): PreparedMachine => {
+  const { kernel, machine, outsideStores } = prepared(scenario, overrides);
+  const writers = planWriters(scenario, kernel, seed);
+  return {
+    spec: { ...machine, seed, writers },
+    image: kernel.image,
+    watch: watchMap(kernel.image.words.length, writers),
+    notes: kernel.notes,
+    outsideStores,
+    ...(kernel.trace === undefined ? {} : { recorded: kernel.trace.summary }),
+  };
+};

@@ -1,0 +1,28 @@
+import type { WriterSpec } from '@numalab/kernel';
+
+/** Words in a group: one byte of the map. */
+const GROUP_WORDS = 4;
+
+/**
+ * The words of an image of `words` words that the writers may store to at run time: bit i of byte g is word 4g + i. In
+ * shared memory.
+ */
+export const watchMap = (words: number, writers: readonly WriterSpec[]): Uint8Array => {
+  const map = new Uint8Array(new SharedArrayBuffer(Math.ceil(words / GROUP_WORDS)));
+  const mark = (offset: number, bytes: number): void => {
+    for (let word = offset >> 2; word < (offset + bytes + 3) >> 2; word++) map[word >> 2]! |= 1 << (word & 3);
+  };
+  for (const writer of writers) {
+    if (writer.kind === 'recorded') {
+      const { trace, rows } = writer;
+      for (const row of rows) mark(trace.offset[row]!, trace.size[row]!);
+    } else if (writer.kind === 'synthetic') {
+      // A place is as wide as the widest form, and narrow stores go anywhere in its first 16 bytes.
+      const bytes = Math.max(16, ...writer.forms.map((form) => form.bytes));
+      for (const place of writer.places) mark(place, bytes);
+    } else {
+      for (const item of writer.items) for (const store of item.stores) mark(store.offset, store.size);
+    }
+  }
+  return map;
+};

@@ -1,0 +1,147 @@
+import type { Digest } from '@numalab/base';
+import { imageWords } from './boot.ts';
+import type { DirectStore, NodeProcess, Synchronisation } from './node.ts';
+import type { WriteTimes } from './el2.ts';
+import type { Finding, WordLog } from './observations.ts';
+
+/** What the cores of a node did, summed. Times in picoseconds. */
+export interface NodeCounts {
+  readonly fetches: number;
+  /** By where they were served: L1I, L2, last-level cache, local DRAM, remote DRAM, shared granules. */
+  readonly served: readonly number[];
+  readonly fetchPs: number;
+  readonly activePs: number;
+  readonly loads: number;
+  readonly loadsRemote: number;
+  readonly walks: number;
+  readonly walkReads: number;
+  readonly walkReadsLocal: number;
+  readonly walkReadsRemote: number;
+  readonly stage1Remote: number;
+  readonly faults: number;
+  readonly lazyFaults: number;
+  readonly injected: number;
+  readonly tlbis: number;
+  readonly trapped: number;
+  readonly refused: number;
+  readonly emulationsChecked: number;
+  readonly applied: number;
+  readonly lastApplied: number;
+  readonly actions: number;
+  readonly retransmitted: number;
+}
+
+/** A node's copy of the text where it differs from the image at boot: word offsets from `_text`, values, write numbers. */
+export interface CopyChanges {
+  readonly words: Int32Array;
+  readonly values: Uint32Array;
+  readonly numbers: Uint32Array;
+}
+
+/** Everything a run leaves behind on one node. Plain data. */
+export interface NodeReport {
+  readonly id: number;
+  readonly digest: readonly [number, number];
+  readonly events: number;
+  readonly counts: NodeCounts;
+  readonly words: readonly WordLog[];
+  readonly findings: readonly Finding[];
+  readonly findingsDropped: number;
+  readonly comparisons: readonly Finding[];
+  readonly synchronisations: readonly Synchronisation[];
+  readonly times: readonly WriteTimes[];
+  readonly directStores: readonly DirectStore[];
+  readonly storeOrder: readonly { readonly word: number; readonly words: readonly number[] }[];
+  readonly copy: CopyChanges | null;
+  readonly stage2: { readonly usedBytes: number; readonly reservedBytes: number; readonly leaves: Readonly<Record<string, number>> } | null;
+  /** Tasks that never ended: a hang. */
+  readonly stuck: readonly string[];
+  readonly committedBytes: number;
+}
+
+const sum = (node: NodeProcess, pick: (cpu: NodeProcess['cpus'][number]) => number): number =>
+  node.cpus.reduce((total, cpu) => total + pick(cpu), 0);
+
+const countsOf = (node: NodeProcess): NodeCounts => ({
+  fetches: sum(node, (cpu) => cpu.fetchedWords),
+  served: [0, 1, 2, 3, 4, 5].map((i) => sum(node, (cpu) => cpu.served[i]!)),
+  fetchPs: sum(node, (cpu) => cpu.fetchTicks),
+  activePs: sum(node, (cpu) => cpu.activeTicks),
+  loads: sum(node, (cpu) => cpu.loads),
+  loadsRemote: sum(node, (cpu) => cpu.loadsRemote),
+  walks: sum(node, (cpu) => cpu.walks),
+  walkReads: sum(node, (cpu) => cpu.walkReads),
+  walkReadsLocal: sum(node, (cpu) => cpu.walkReadsLocal),
+  walkReadsRemote: sum(node, (cpu) => cpu.walkReadsRemote),
+  stage1Remote: sum(node, (cpu) => cpu.stage1Remote),
+  faults: sum(node, (cpu) => cpu.faults),
+  lazyFaults: node.el2.lazyFaults,
+  injected: node.el2.injected,
+  tlbis: node.maintenance.tlbis,
+  trapped: node.el2.trapped,
+  refused: node.el2.refused,
+  emulationsChecked: node.el2.emulationsChecked,
+  applied: node.agent.applied,
+  lastApplied: node.agent.lastApplied,
+  actions: node.writers.actions,
+  retransmitted: node.session.retransmitted,
+});
+
+const changesOf = (node: NodeProcess): CopyChanges | null => {
+  const { layout, spec, memory, id } = node;
+  const region = memory.textAt(layout.copyPa[id]!);
+  if (region === null) return null;
+  const built = imageWords(spec, layout);
+  const words: number[] = [];
+  const { cells } = region;
+  for (let i = 0; i < built.length; i++) if (cells[2 * i] !== built[i] || cells[2 * i + 1] !== 0) words.push(i);
+  return {
+    words: Int32Array.from(words, (i) => i + (layout.spanStart >> 2)),
+    values: Uint32Array.from(words, (i) => cells[2 * i]!),
+    numbers: Uint32Array.from(words, (i) => cells[2 * i + 1]!),
+  };
+};
+
+const stage2Of = (node: NodeProcess): NodeReport['stage2'] => {
+  if (node.tables === null) return null;
+  const { editor, pool, config } = node.tables;
+  const leaves: Record<string, number> = {};
+  editor.forEachEntry((_pa, lo, _hi, level) => {
+    const isLeaf = (lo & 1) === 1 && (level === 3 || (lo & 2) === 0);
+    if (isLeaf) leaves[`level ${level}`] = (leaves[`level ${level}`] ?? 0) + editor.levelBytes(level);
+  });
+  const page = config.granule.bytes;
+  return { usedBytes: pool.used * page, reservedBytes: pool.capacity * page, leaves };
+};
+
+/** Collects what the run left on a node. The machine must be quiet. */
+export const reportOf = (node: NodeProcess): NodeReport => {
+  node.coherence.cleanAll();
+  const digest: Digest = node.runDigest();
+  const copy = changesOf(node);
+  if (copy !== null) {
+    for (let i = 0; i < copy.words.length; i++) {
+      digest.word(copy.words[i]!);
+      digest.word(copy.values[i]!);
+      digest.word(copy.numbers[i]!);
+    }
+  }
+  return {
+    id: node.id,
+    digest: digest.words(),
+    events: node.eventCount,
+    counts: countsOf(node),
+    words: [...node.observations.words.values()],
+    findings: node.observations.findings,
+    findingsDropped: node.observations.dropped,
+    comparisons: node.comparisons,
+    synchronisations: node.synchronisations,
+    times: node.el2.times,
+    directStores: node.directStores,
+    storeOrder: node.storeOrder,
+    copy,
+    stage2: stage2Of(node),
+    stuck: node.cpus.filter((cpu) => cpu.task !== null).map((cpu) => `CPU ${cpu.cpu} never ended its task`),
+    committedBytes: node.memory.committedBytes(),
+  };
+};
