@@ -33,7 +33,14 @@ export class Order {
   }
 
   /** Numbers a write of consecutive words. */
-  append(word: number, words: readonly number[], origin: number, core: number, begin: number, now: number): JournalEntry {
+  append(
+    word: number,
+    words: readonly number[],
+    origin: number,
+    core: number,
+    begin: number,
+    now: number,
+  ): JournalEntry {
     const write: Write = { number: this.journal.length + 1, word, words, origin };
     for (let i = 0; i < words.length; i++) this.changed.set(word + i, words[i]!);
     const entry: JournalEntry = { write, core, begin, numbered: now, retired: -1 };

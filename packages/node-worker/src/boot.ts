@@ -5,15 +5,15 @@ import {
   GRANULES,
   HostStage2,
   type IpaRange,
-  makeStage2Config,
   MEMATTR_NORMAL,
+  makeStage2Config,
   NO_OBSERVER,
   OWNER_HYP,
   PagePool,
+  type Stage2Config,
   Stage2Editor,
   Stage2Walker,
   stage2Attributes,
-  type Stage2Config,
   type TableObserver,
 } from '@numalab/machine';
 import type { MachineLayout } from './layout.ts';
@@ -21,8 +21,18 @@ import type { NodeProcess } from './node.ts';
 import type { MachineSpec } from './spec.ts';
 
 /** Attributes of replicated text: read-only, executable by EL1 alone; of constants: read-only. DBM is clear in both. */
-export const TEXT_ATTRS: number = stage2Attributes({ read: true, write: false, execute: 'el1', memAttr: MEMATTR_NORMAL });
-export const RODATA_ATTRS: number = stage2Attributes({ read: true, write: false, execute: 'none', memAttr: MEMATTR_NORMAL });
+export const TEXT_ATTRS: number = stage2Attributes({
+  read: true,
+  write: false,
+  execute: 'el1',
+  memAttr: MEMATTR_NORMAL,
+});
+export const RODATA_ATTRS: number = stage2Attributes({
+  read: true,
+  write: false,
+  execute: 'none',
+  memAttr: MEMATTR_NORMAL,
+});
 
 /** A node's stage-2 tables and the EL2 software that edits them. */
 export interface BootedTables {
@@ -81,7 +91,7 @@ export const buildTables = (
   spec: MachineSpec,
   layout: MachineLayout,
   memory: ConstructorParameters<typeof Stage2Editor>[0],
-  observer: TableObserver = NO_OBSERVER,
+  observe: (config: Stage2Config) => TableObserver = () => NO_OBSERVER,
 ): BootedTables => {
   const granule = GRANULES[spec.granule];
   const options = { granule: spec.granule, ipaBits: spec.ipaBits, lpa2: spec.lpa2 };
@@ -90,7 +100,7 @@ export const buildTables = (
   const rootPa = allocRoot(pool, probe);
   assert(rootPa >= 0, 'the pool holds the root');
   const config = makeStage2Config({ ...options, rootPa });
-  const editor = new Stage2Editor(memory, config, pool, observer);
+  const editor = new Stage2Editor(memory, config, pool, observe(config));
   for (const { start, end } of ownedRanges(spec, layout)) {
     assert(drain(editor.annotate(start, end - start, OWNER_HYP)) === 0, 'annotating at boot');
   }
@@ -109,8 +119,3 @@ export const buildTables = (
   if (spec.population === 'eager') assert(drain(host.populate()) === 0, 'eager population at boot');
   return { config, pool, editor, host, walker: new Stage2Walker(memory, config) };
 };
-
-/** {@link buildTables} for a node that is being built. */
-export const bootTables = (node: NodeProcess, observer: TableObserver | undefined): BootedTables =>
-  buildTables(node.id, node.spec, node.layout, node.memory, observer);
-

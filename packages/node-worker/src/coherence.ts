@@ -1,10 +1,9 @@
-import { assert } from '@numalab/base';
+import { assert, type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { LINE_BYTES, LINE_CELLS, TagCache } from '@numalab/machine';
 import { homeOf } from './layout.ts';
 import type { NodeProcess } from './node.ts';
-import { type Step, WAIT } from '@numalab/base';
-import { SERVED_LLC, SERVED_L2, SERVED_LOCAL, SERVED_REMOTE, type Vcpu } from './vcpu.ts';
+import { SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, type Vcpu } from './vcpu.ts';
 
 /** Lines that may be dirty at once before the oldest is written back (CTR_EL0.IDC = 0). */
 const DIRTY_LINES = 64;

@@ -2,9 +2,9 @@ import { type Step, toVa, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import type { KernelCpu, KernelLock } from '@numalab/kernel';
 import {
-  a64,
   ACCESS_READ,
   ACCESS_WRITE,
+  a64,
   aimStore,
   decodeStore,
   performStore,
@@ -66,7 +66,11 @@ export class CoreCpu implements KernelCpu {
     const { node, cpu } = this;
     const { config, fixmapEntry } = node.stage1;
     const page = node.layout.imageIpa + offset - ((node.layout.imageIpa + offset) % config.granule.bytes);
-    yield* this.storeEntry(fixmapEntry, stage1LeafLo(config, page, 3, FIXMAP_ATTRS), stage1LeafHi(config, page, 3, FIXMAP_ATTRS));
+    yield* this.storeEntry(
+      fixmapEntry,
+      stage1LeafLo(config, page, 3, FIXMAP_ATTRS),
+      stage1LeafHi(config, page, 3, FIXMAP_ATTRS),
+    );
     yield* node.maintenance.dsb(cpu);
     yield* node.maintenance.isb(cpu);
     return FIXMAP_TEXT_POKE + (node.layout.imageIpa + offset - page);
@@ -252,7 +256,8 @@ export class CoreCpu implements KernelCpu {
   }
 
   synchronised(offsets: readonly number[]): void {
-    for (const offset of offsets) this.node.synchronisations.push({ word: offset >> 2, time: this.cpu.time, cpu: this.cpu.cpu });
+    for (const offset of offsets)
+      this.node.synchronisations.push({ word: offset >> 2, time: this.cpu.time, cpu: this.cpu.cpu });
   }
 
   mismatch(offset: number, expected: number, found: number): void {

@@ -1,13 +1,15 @@
+import { type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import {
   ACCESS_EXECUTE,
   ACCESS_WRITE,
+  CpuRegisters,
   completeEmulation,
   dataAbort,
-  EC_DATA_ABORT,
   decodeTrappedStore,
-  EEXIST,
   EAGAIN,
+  EC_DATA_ABORT,
+  EEXIST,
   EmulatedStore,
   ENOMEM,
   emulateFromSyndrome,
@@ -17,14 +19,12 @@ import {
   hpfarValid,
   instructionAbort,
   oracleExecute,
-  CpuRegisters,
-  REFUSE_OTHER_ADDRESS,
   REFUSAL_TEXTS,
+  REFUSE_OTHER_ADDRESS,
   type StoreAccess,
   storeIss,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import { type Step, WAIT } from '@numalab/base';
 import type { Vcpu } from './vcpu.ts';
 
 /** What became of a trapped store. */
@@ -133,7 +133,11 @@ export class El2 {
     const result = yield* node.maintenance.perform(cpu, node.host.handleTranslationFault(ipa));
     this.unlock(cpu);
     if (result === -ENOMEM) {
-      node.observations.report('M1', `node ${node.id}: the stage-2 pool is exhausted at IPA 0x${ipa.toString(16)}`, cpu.time);
+      node.observations.report(
+        'M1',
+        `node ${node.id}: the stage-2 pool is exhausted at IPA 0x${ipa.toString(16)}`,
+        cpu.time,
+      );
     }
     return result === 0 || result === -EEXIST || result === -EAGAIN ? RETRY : INJECTED;
   }

@@ -1,7 +1,7 @@
+import { type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { LINE_BYTES, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import { type Step, WAIT } from '@numalab/base';
 import type { Vcpu } from './vcpu.ts';
 
 /**

@@ -1,3 +1,4 @@
+import type { Step } from '@numalab/base';
 import {
   ACCESS_READ,
   checkStage1,
@@ -10,7 +11,6 @@ import {
   WALK_CONTINUE,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import type { Step } from '@numalab/base';
 import type { Vcpu } from './vcpu.ts';
 
 const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
@@ -19,8 +19,7 @@ const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
 export const TRY_AGAIN = -1;
 
 /** log2 of a power of two below 2^53. Not Math.log2, whose value the language does not fix. */
-const log2 = (bytes: number): number =>
-  bytes >= 2 ** 31 ? 62 - Math.clz32(bytes / 2 ** 31) : 31 - Math.clz32(bytes);
+const log2 = (bytes: number): number => (bytes >= 2 ** 31 ? 62 - Math.clz32(bytes / 2 ** 31) : 31 - Math.clz32(bytes));
 
 /**
  * Translation for the cores of one node: TLB, walk cache, and the two-dimensional walk, whose stage-1 reads go through stage
@@ -114,8 +113,7 @@ export class Mmu {
     const fault = this.stage2(cpu, walk.ipa, access);
     const pa = this.stage2Pa;
     const shift = Math.min(this.stage2Shift, log2(walk.leafBytes));
-    const stage1Permissions =
-      TLB_READ | (walk.writable ? TLB_WRITE : 0) | (walk.executable ? TLB_EXECUTE : 0);
+    const stage1Permissions = TLB_READ | (walk.writable ? TLB_WRITE : 0) | (walk.executable ? TLB_EXECUTE : 0);
     const permissions = this.stage2Permissions & stage1Permissions;
     const { ipa } = walk;
     if (fault === 0) {

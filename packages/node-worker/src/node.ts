@@ -7,14 +7,16 @@ import {
   Latencies,
   LINE_BYTES,
   LINE_CELLS,
+  NO_OBSERVER,
   NodeMemory,
   resolveOperation,
+  type Stage2Config,
   type TableObserver,
   type TableOp,
 } from '@numalab/machine';
 import type { NodeHalf } from '@numalab/protocols';
 import { Agent } from './agent.ts';
-import { type BootedTables, bootTables, copyImage } from './boot.ts';
+import { type BootedTables, buildTables, copyImage } from './boot.ts';
 import { Coherence } from './coherence.ts';
 import { El2 } from './el2.ts';
 import { Interrupts } from './interrupts.ts';
@@ -33,9 +35,15 @@ import { WriterDriver } from './writer-driver.ts';
 /** Is told of a node's table edits and of the barriers and invalidations between them: for the judges of T4 and for export. */
 export interface TableWatcher {
   readonly observer: TableObserver;
+  /** What it found wrong so far, and how many stores to tables it judged. */
+  readonly findings: readonly { readonly id: string; readonly message: string }[];
+  readonly evidence: number;
   /** The acting thread (0: the node's EL2 context, 1: the hypervisor) performed `op`. */
   performed(op: TableOp, thread: number): void;
 }
+
+/** Makes the watcher of a node's tables, before anything is in them. */
+export type TableWatcherFactory = (node: number, memory: NodeMemory, config: Stage2Config) => TableWatcher;
 
 /** When a writer's synchronisation returned for a word. */
 export interface Synchronisation {
@@ -86,7 +94,7 @@ export class NodeProcess extends link.Process {
   readonly session: link.Session;
   readonly writers: WriterDriver;
   readonly watch: WatchMap;
-  readonly tableOps: TableWatcher | null;
+  tableOps: TableWatcher | null = null;
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
   readonly synchronisations: Synchronisation[] = [];
   readonly comparisons: Finding[] = [];
@@ -99,18 +107,17 @@ export class NodeProcess extends link.Process {
   private now = 0;
   stopped = false;
 
-  constructor(id: number, spec: MachineSpec, half: NodeHalf, watch: WatchMap, watcher: TableWatcher | null) {
+  constructor(id: number, spec: MachineSpec, half: NodeHalf, watch: WatchMap, watcherOf: TableWatcherFactory | null) {
     super(id);
     this.spec = spec;
     this.watch = watch;
-    this.tableOps = watcher;
     this.layout = layOut(spec);
     this.latencies = new Latencies(spec.topology, spec.profile);
     this.links = new link.Links(this.latencies, id, spec.nodes + 1, spec.seed, spec.jitter);
     this.memory = new NodeMemory(spec.base + id * spec.memoryPerNode, spec.memoryPerNode, spec.arenaBytes);
     copyImage(this);
     this.stage1 = buildStage1(spec, this.layout, id === 0 ? this.memory : null);
-    this.tables = spec.strategy === 'none' ? null : bootTables(this, watcher?.observer);
+    this.tables = spec.strategy === 'none' ? null : this.buildTables(watcherOf);
     const first = id * spec.coresPerNode;
     for (let core = 0; core <= spec.coresPerNode; core++) {
       this.cpus.push(new Vcpu(first + core, core, spec.seed, spec.profile));
@@ -130,6 +137,13 @@ export class NodeProcess extends link.Process {
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
     this.begin();
+  }
+
+  private buildTables(watcherOf: TableWatcherFactory | null): BootedTables {
+    return buildTables(this.id, this.spec, this.layout, this.memory, (config) => {
+      this.tableOps = watcherOf?.(this.id, this.memory, config) ?? null;
+      return this.tableOps?.observer ?? NO_OBSERVER;
+    });
   }
 
   private begin(): void {
@@ -200,7 +214,8 @@ export class NodeProcess extends link.Process {
   /** Offset of the first instruction `word` in the text; the text's start if there is none, as if it stood there. */
   gadget(word: number): number {
     const { text, words } = this.spec.kernel;
-    for (let i = text.start >> 2; i < text.end >> 2; i++) if (words[i] === word && this.isReplicatedText(i * 4)) return i * 4;
+    for (let i = text.start >> 2; i < text.end >> 2; i++)
+      if (words[i] === word && this.isReplicatedText(i * 4)) return i * 4;
     return text.start;
   }
 
@@ -210,7 +225,18 @@ export class NodeProcess extends link.Process {
 
   // ---- messages ---------------------------------------------------------------------------------------------------------
 
-  private send(to: number, cls: number, kind: number, a: number, b: number, c: number, body: unknown, at: number, base: number, bytes: number): void {
+  private send(
+    to: number,
+    cls: number,
+    kind: number,
+    a: number,
+    b: number,
+    c: number,
+    body: unknown,
+    at: number,
+    base: number,
+    bytes: number,
+  ): void {
     const toNode = to === this.spec.nodes ? this.spec.hypervisorNode : to;
     const time = this.links.arrival(to, at as Instant, base, this.id, toNode, bytes);
     this.post(time, cls, to, kind, a, b, c, body);
@@ -253,7 +279,8 @@ export class NodeProcess extends link.Process {
   /** Lets one core of every other node fetch `word`, which is being written. */
   sendProbes(word: number, at: number): void {
     if (!this.spec.workload.probe) return;
-    for (let to = 0; to < this.spec.nodes; to++) if (to !== this.id) this.sendMemory(to, link.PROBE, word, 0, 0, null, at);
+    for (let to = 0; to < this.spec.nodes; to++)
+      if (to !== this.id) this.sendMemory(to, link.PROBE, word, 0, 0, null, at);
   }
 
   // ---- the loop ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 import type { Digest } from '@numalab/base';
+import type { SharedNodeMemory } from '@numalab/machine';
 import { imageWords } from './boot.ts';
-import type { DirectStore, NodeProcess, Synchronisation } from './node.ts';
 import type { WriteTimes } from './el2.ts';
+import type { DirectStore, NodeProcess, Synchronisation } from './node.ts';
 import type { Finding, WordLog } from './observations.ts';
 
 /** What the cores of a node did, summed. Times in picoseconds. */
@@ -53,7 +54,16 @@ export interface NodeReport {
   readonly directStores: readonly DirectStore[];
   readonly storeOrder: readonly { readonly word: number; readonly words: readonly number[] }[];
   readonly copy: CopyChanges | null;
-  readonly stage2: { readonly usedBytes: number; readonly reservedBytes: number; readonly leaves: Readonly<Record<string, number>> } | null;
+  /** The tables as they are at the end, to be judged where all nodes' are at hand. */
+  readonly tables: { readonly vtcr: bigint; readonly vttbr: bigint; readonly paMax: number; readonly usedPages: number } | null;
+  readonly memory: SharedNodeMemory;
+  readonly tableFindings: readonly { readonly id: string; readonly message: string }[];
+  readonly tableEdits: number;
+  readonly stage2: {
+    readonly usedBytes: number;
+    readonly reservedBytes: number;
+    readonly leaves: Readonly<Record<string, number>>;
+  } | null;
   /** Tasks that never ended: a hang. */
   readonly stuck: readonly string[];
   readonly committedBytes: number;
@@ -114,6 +124,12 @@ const stage2Of = (node: NodeProcess): NodeReport['stage2'] => {
   return { usedBytes: pool.used * page, reservedBytes: pool.capacity * page, leaves };
 };
 
+const tablesOf = (node: NodeProcess): NodeReport['tables'] => {
+  if (node.tables === null) return null;
+  const { config, pool } = node.tables;
+  return { vtcr: config.vtcr, vttbr: config.vttbr, paMax: config.paMax, usedPages: pool.used };
+};
+
 /** Collects what the run left on a node. The machine must be quiet. */
 export const reportOf = (node: NodeProcess): NodeReport => {
   node.coherence.cleanAll();
@@ -140,6 +156,10 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     directStores: node.directStores,
     storeOrder: node.storeOrder,
     copy,
+    tables: tablesOf(node),
+    memory: node.memory.share(),
+    tableFindings: node.tableOps?.findings ?? [],
+    tableEdits: node.tableOps?.evidence ?? 0,
     stage2: stage2Of(node),
     stuck: node.cpus.filter((cpu) => cpu.task !== null).map((cpu) => `CPU ${cpu.cpu} never ended its task`),
     committedBytes: node.memory.committedBytes(),

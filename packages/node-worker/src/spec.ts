@@ -1,6 +1,6 @@
-import type { Guarantee } from '@numalab/protocols';
-import type { GranuleName, LatencyProfile, Topology } from '@numalab/machine';
 import type { WriterSpec } from '@numalab/kernel';
+import type { GranuleName, LatencyProfile, Topology } from '@numalab/machine';
+import type { Guarantee } from '@numalab/protocols';
 
 /** The kernel as the machine needs it: shared by all nodes and never changed. Offsets are in bytes from `_text`. */
 export interface KernelText {

@@ -4,9 +4,9 @@ import {
   AP_EL1_RW,
   blockAllowed,
   contiguousEntries,
+  GRANULES,
   type Granule,
   type GranuleName,
-  GRANULES,
   levelBytes,
   levelShift,
   makeStage1Config,
@@ -93,7 +93,11 @@ class Builder {
       const attrs = stage1Attributes({ ...attributes, contiguous });
       for (let i = 0; i < (contiguous ? group : 1); i++, at += size) {
         const to = ipa + at;
-        this.store(this.entry(va + at, level), stage1LeafLo(config, to, level, attrs), stage1LeafHi(config, to, level, attrs));
+        this.store(
+          this.entry(va + at, level),
+          stage1LeafLo(config, to, level, attrs),
+          stage1LeafHi(config, to, level, attrs),
+        );
       }
     }
   }

@@ -1,6 +1,6 @@
+import type { Task } from '@numalab/base';
 import { Digest, Random } from '@numalab/base';
 import { CpuRegisters, ExclusiveMonitor, InstructionCache, type LatencyProfile, TagCache, Tlb } from '@numalab/machine';
-import type { Task } from '@numalab/base';
 
 /** What a core is doing. */
 export const MODE_WALK = 0;

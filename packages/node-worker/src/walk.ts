@@ -1,3 +1,4 @@
+import type { Step, Task } from '@numalab/base';
 import {
   ACCESS_EXECUTE,
   ACCESS_READ,
@@ -19,7 +20,6 @@ import {
   literalOffset,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import type { Step, Task } from '@numalab/base';
 import { type FetchGroup, MODE_TASK, SERVED_L1I, SERVED_REMOTE, SERVED_SHARED, type Vcpu } from './vcpu.ts';
 
 /** Groups a walk executes before it gives the current function up, so that no loop in the text holds it for ever. */

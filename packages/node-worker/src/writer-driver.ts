@@ -3,10 +3,10 @@ import * as link from '@numalab/interconnect';
 import {
   type PatchWriter,
   type RecordedWriter,
+  type SyntheticWriter,
   storeRecorded,
   storeSynthetic,
   switchItem,
-  type SyntheticWriter,
 } from '@numalab/kernel';
 import { CoreCpu } from './core-cpu.ts';
 import type { NodeProcess } from './node.ts';
@@ -84,6 +84,8 @@ export class WriterDriver {
     const round = Math.floor(k / writer.items.length);
     const core = this.coreOf(item.cpu);
     const task = function* (this: WriterDriver): Task {
+      // An endless writer's action that was put off beyond the duration is not begun.
+      if (writer.actions === null && node.cpus[core]!.time >= node.spec.workload.durationPs) return;
       yield* switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
       this.finished(writer.actions !== null);
       if (writer.intervalPs === 0) this.scheduleNext(index, writer, node.cpus[core]!.time);
@@ -97,10 +99,15 @@ export class WriterDriver {
       if (!this.isOwn(vcpu)) continue;
       const core = this.coreOf(vcpu);
       const actions = writer.actions;
-      const own = actions === null ? Infinity : Math.floor((actions - agent + writer.agents.length - 1) / writer.agents.length);
+      const own =
+        actions === null ? Infinity : Math.floor((actions - agent + writer.agents.length - 1) / writer.agents.length);
       if (own <= 0) continue;
       if (actions !== null) this.outstanding++;
-      this.node.startTask(this.node.cpus[core]!, () => this.runSynthetic(index, writer, agent, core, own), writer.startPs);
+      this.node.startTask(
+        this.node.cpus[core]!,
+        () => this.runSynthetic(index, writer, agent, core, own),
+        writer.startPs,
+      );
     }
   }
 

@@ -22,6 +22,7 @@ import {
   KIND_TABLE,
   leafAttributes,
   levelBytes,
+  type OperationWatcher,
   outputAddress,
   S2_HI_CONTIGUOUS,
   S2_LO_WRITE,
@@ -89,7 +90,7 @@ export interface BbmOptions {
 }
 
 /** Watches one node's tables: give it to the editor as observer and show it every operation that is performed. */
-export class BbmAutomaton implements TableObserver {
+export class BbmAutomaton implements TableObserver, OperationWatcher {
   /** The thread on whose behalf the editor acts now. */
   thread = 0;
   private readonly options: BbmOptions;

@@ -3,3 +3,4 @@ export * from './check-tables.ts';
 export type { TableFinding } from './finding.ts';
 export type { AddressRange } from './ranges.ts';
 export type { NodeTables } from './table-view.ts';
+export { watchTables } from './watch-tables.ts';

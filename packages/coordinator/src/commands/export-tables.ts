@@ -1,13 +1,55 @@
-import { InternalError } from '@numalab/base';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { hex, InputError } from '@numalab/base';
+import { nodeTablesAt, segmentBytes, tablePages, tableSegments } from '../machine/node-tables.ts';
+import { displayPath } from '../scenario/files.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
 import type { ExportOptions } from './options.ts';
 
-/** `export-tables SCENARIO`: a node's stage-2 tables as raw memory. Returns the exit code. */
+/** Does something with files. A failure of the operating system is bad input of `--out`. */
+const withFiles = (out: string, action: () => void): void => {
+  try {
+    action();
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new InputError('--out', `${displayPath(out)} cannot be written to (${code})`);
+  }
+};
+
+/** `export-tables SCENARIO`: a node's stage-2 tables as raw memory. Returns the exit code; throws InputError. */
 export const exportTablesCommand = async (
-  _scenario: Scenario,
-  _options: ExportOptions,
-  _context: CommandContext,
+  scenario: Scenario,
+  options: ExportOptions,
+  context: CommandContext,
 ): Promise<number> => {
-  throw new InternalError('export-tables is not built yet');
+  const { node, out, at, seed } = options;
+  withFiles(out, () => mkdirSync(out, { recursive: true }));
+  const found = await nodeTablesAt(scenario, seed, node, at, () => context.signal);
+  if (found === null) return EXIT_INTERRUPTED;
+  const { config } = found.tables;
+  const pages = tablePages(found);
+  const segments = tableSegments(pages, config.granule.bytes);
+  const described = {
+    vtcr_el2: hex(config.vtcr),
+    vttbr_el2: hex(config.vttbr),
+    granule: config.granule.name,
+    ipaBits: config.ipaBits,
+    lpa2: scenario.machine.stage2.lpa2,
+    segments: segments.map(({ pa, bytes }, index) => ({ pa: hex(pa), file: `seg-${index}.bin`, bytes })),
+  };
+  withFiles(out, () => {
+    for (const [index, segment] of segments.entries()) {
+      writeFileSync(join(out, `seg-${index}.bin`), segmentBytes(found.memory, segment));
+    }
+    // Last, so that a folder with a stage2.json is complete.
+    writeFileSync(join(out, 'stage2.json'), `${JSON.stringify(described, null, 2)}\n`);
+  });
+  if (options.json) context.printJson(described);
+  else if (!options.quiet) {
+    const count = `${pages.length} table pages of ${config.granule.name} in ${segments.length} segments`;
+    context.print(`${displayPath(join(out, 'stage2.json'))}: node ${node}, ${count}, VTTBR_EL2 ${described.vttbr_el2}`);
+  }
+  return EXIT_PASS;
 };

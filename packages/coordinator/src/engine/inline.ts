@@ -1,7 +1,14 @@
 import { assert, type Instant } from '@numalab/base';
 import { HypervisorProcess, type HypervisorReport, hypervisorReportOf } from '@numalab/hypervisor';
 import type { Process } from '@numalab/interconnect';
-import { type MachineSpec, NodeProcess, type NodeReport, reportOf, type TableWatcher, type WatchMap } from '@numalab/node-worker';
+import {
+  type MachineSpec,
+  NodeProcess,
+  type NodeReport,
+  reportOf,
+  type TableWatcherFactory,
+  type WatchMap,
+} from '@numalab/node-worker';
 import type { Protocol } from '@numalab/protocols';
 
 /** What a run left behind: the reports of all nodes and of the hypervisor. */
@@ -30,13 +37,13 @@ export class InlineMachine {
     spec: MachineSpec,
     protocol: Protocol,
     watch: WatchMap,
-    watcherOf: (node: number) => TableWatcher | null,
+    watcherOf: TableWatcherFactory | null,
     windowDivisor = 1,
   ) {
     const started = performance.now();
     this.nodes = Array.from(
       { length: spec.nodes },
-      (_, id) => new NodeProcess(id, spec, protocol.node(), watch, watcherOf(id)),
+      (_, id) => new NodeProcess(id, spec, protocol.node(), watch, watcherOf),
     );
     this.hypervisor = new HypervisorProcess(spec, protocol.hypervisor());
     this.processes = [...this.nodes, this.hypervisor];
@@ -56,7 +63,10 @@ export class InlineMachine {
     for (const process of processes) {
       const { outbox } = process;
       for (const message of outbox) {
-        assert(message.time >= limit, `a message of kind ${message.kind} from ${message.from} to ${message.to} at ${message.time} arrives before the window ends at ${limit} (${this.windowPs})`);
+        assert(
+          message.time >= limit,
+          `a message of kind ${message.kind} from ${message.from} to ${message.to} at ${message.time} arrives before the window ends at ${limit} (${this.windowPs})`,
+        );
         processes[message.to]!.receive(message);
       }
       outbox.length = 0;

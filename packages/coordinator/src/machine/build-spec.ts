@@ -1,5 +1,4 @@
 import { InputError } from '@numalab/base';
-import { GRANULES, type LatencyProfile } from '@numalab/machine';
 import {
   type KernelImage,
   planPatchWriter,
@@ -7,6 +6,7 @@ import {
   type WriterRequest,
   type WriterSpec,
 } from '@numalab/kernel';
+import { GRANULES, type LatencyProfile } from '@numalab/machine';
 import { layOut, type MachineSpec, nodeBase, type WatchMap } from '@numalab/node-worker';
 import { type Guarantee, PROTOCOLS } from '@numalab/protocols';
 import { scenarioLatencies } from '../scenario/latencies.ts';
@@ -67,7 +67,8 @@ const withCaches = (profile: LatencyProfile, caches: Caches): LatencyProfile => 
 const guaranteeOf = (scenario: Scenario, strategy: string, overrides: SpecOverrides): Guarantee | null => {
   if (strategy === 'none') return null;
   const { protocol } = scenario.replication;
-  const declared = overrides.guarantee ?? (Object.hasOwn(PROTOCOLS, protocol) ? PROTOCOLS[protocol]?.guarantee : undefined);
+  const declared =
+    overrides.guarantee ?? (Object.hasOwn(PROTOCOLS, protocol) ? PROTOCOLS[protocol]?.guarantee : undefined);
   if (declared === undefined) {
     throw new InputError(fieldOf(scenario, 'replication.protocol'), 'protocols from files are not built yet');
   }
@@ -109,7 +110,10 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
   const { machine, replication, hypervisor, interconnect, workload } = scenario;
   const strategy = overrides.strategy ?? replication.strategy;
   if (strategy === 'stage1') {
-    throw new InputError(fieldOf(scenario, 'replication.strategy'), 'stage1 is not built yet; there are none and stage2');
+    throw new InputError(
+      fieldOf(scenario, 'replication.strategy'),
+      'stage1 is not built yet; there are none and stage2',
+    );
   }
   const kernel = preparedKernel(scenario);
   const { topology, profile } = scenarioLatencies(scenario);
@@ -149,11 +153,11 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
 const known = new WeakMap<Scenario, Map<string, Prepared>>();
 
 const prepared = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
+  const ofScenario = known.get(scenario) ?? new Map<string, Prepared>();
+  known.set(scenario, ofScenario);
   const key = `${overrides.strategy} ${overrides.guarantee}`;
-  let ofScenario = known.get(scenario);
-  if (ofScenario === undefined) known.set(scenario, (ofScenario = new Map()));
-  let found = ofScenario.get(key);
-  if (found === undefined) ofScenario.set(key, (found = prepare(scenario, overrides)));
+  const found = ofScenario.get(key) ?? prepare(scenario, overrides);
+  ofScenario.set(key, found);
   return found;
 };
 

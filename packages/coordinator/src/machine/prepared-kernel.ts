@@ -1,6 +1,6 @@
 import { alignUp, InputError } from '@numalab/base';
-import { GRANULES } from '@numalab/machine';
 import { type KernelImage, type ReplicatedRange, replicatedRanges } from '@numalab/kernel';
+import { GRANULES } from '@numalab/machine';
 import type { KernelText } from '@numalab/node-worker';
 import { displayPath } from '../scenario/files.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -39,7 +39,10 @@ const rangesOf = (scenario: Scenario, image: KernelImage): readonly ReplicatedRa
   const loadIpa = scenario.machine.base + TWO_MIB;
   const ranges = replicatedRanges(image, GRANULES[granule].bytes, scenario.replication.range, loadIpa);
   if (!ranges.some(({ kind }) => kind === 'replica')) {
-    throw new InputError(where, `cannot be replicated: its text fills no granule of ${granule} (machine.stage2.granule)`);
+    throw new InputError(
+      where,
+      `cannot be replicated: its text fills no granule of ${granule} (machine.stage2.granule)`,
+    );
   }
   return ranges;
 };
@@ -55,7 +58,9 @@ const notesOf = (scenario: Scenario, image: KernelImage, trace: PreparedTrace | 
   const name = messageName(scenario);
   if (image.pageSize === null) notes.push(`${name} leaves its page size open: 4 KiB assumed`);
   if (image.linkVa === null) {
-    notes.push(`${name} does not tell where it is linked (${image.unknown.linkVa ?? 'unknown'}): 0xffff800008000000 assumed`);
+    notes.push(
+      `${name} does not tell where it is linked (${image.unknown.linkVa ?? 'unknown'}): 0xffff800008000000 assumed`,
+    );
   }
   if (image.header.textOffset !== 0) {
     notes.push(`${name} asks for text_offset ${image.header.textOffset}; it is loaded at base + 2 MiB all the same`);
@@ -71,7 +76,10 @@ const notesOf = (scenario: Scenario, image: KernelImage, trace: PreparedTrace | 
 
 const traceNote = ({ summary }: PreparedTrace): string => {
   const { file, protectAt, rows, trapped, atBoot, rowsAfterBoot, inHoles } = summary;
-  const setting = protectAt === 0 ? 'protectAt 0 is a stress setting: the text is protected before' : `protectAt ${protectAt}: the text is protected at`;
+  const setting =
+    protectAt === 0
+      ? 'protectAt 0 is a stress setting: the text is protected before'
+      : `protectAt ${protectAt}: the text is protected at`;
   const moment = protectAt === 0 ? 'the first store' : `sequence number ${protectAt}`;
   return `${file}: ${setting} ${moment}, so ${trapped} of ${rows} rows trap (${atBoot} at boot, ${inHoles} of them into EL2's own pages); a real pKVM could trap ${rowsAfterBoot} at most`;
 };

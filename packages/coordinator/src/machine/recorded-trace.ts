@@ -93,7 +93,8 @@ const storesOf = (trace: RecordedTrace, rows: Int32Array): WordStores => {
 const refuseSettings = ({ at, writes, cpus }: RecordedRequest, where: string): void => {
   const settings = { at, writes, cpus };
   for (const [key, value] of Object.entries(settings)) {
-    if (value !== null) throw new InputError(`${where}.${key}`, 'does not go with kind recorded: the trace itself says it');
+    if (value !== null)
+      throw new InputError(`${where}.${key}`, 'does not go with kind recorded: the trace itself says it');
   }
 };
 

@@ -79,7 +79,13 @@ const PATCH: Readonly<Record<PatchKind, typeof transformJumpLabels>> = {
 };
 
 /** One action of a patch writer: switches an item, then declares it synchronised. */
-export function* switchItem(cpu: KernelCpu, kind: PatchKind, item: PatchItem, on: boolean, isFirst: boolean): Step<void> {
+export function* switchItem(
+  cpu: KernelCpu,
+  kind: PatchKind,
+  item: PatchItem,
+  on: boolean,
+  isFirst: boolean,
+): Step<void> {
   const stores = storesOf(item, isFirst);
   yield* PATCH[kind](cpu, stores, on);
   // A literal is data: what orders it is the reader's business.

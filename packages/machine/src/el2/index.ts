@@ -1,3 +1,4 @@
+export * from './casemate-trace.ts';
 export * from './errno.ts';
 export * from './host-stage2.ts';
 export * from './invalid-entry.ts';

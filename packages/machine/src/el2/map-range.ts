@@ -3,7 +3,7 @@
  * the input and (if there is one) the output address, and inside the range.
  */
 import { assert } from '@numalab/base';
-import { leafHi, leafLo, S2_HI_CONTIGUOUS } from '../arm/index.ts';
+import { LAST_LEVEL, leafHi, leafLo, S2_HI_CONTIGUOUS } from '../arm/index.ts';
 import { EAGAIN, ENOMEM } from './errno.ts';
 import { LOCKED_HI, LOCKED_LO } from './invalid-entry.ts';
 import { PendingInvalidation } from './invalidation.ts';
@@ -124,7 +124,7 @@ export class MapOperation {
   private fits(level: number, at: number, end: number): boolean {
     const size = this.core.size(level);
     return (
-      (level === 3 || (!this.forcePages && this.core.leafAllowed(level))) &&
+      (level === LAST_LEVEL || (!this.forcePages && this.core.leafAllowed(level))) &&
       at % size === 0 &&
       at + size <= end &&
       (this.annotate || this.delta % size === 0)
@@ -149,21 +149,36 @@ export class MapOperation {
       const from = next;
       const to = Math.min(from - (from % size) + size, end);
       next = to;
-      const fits = this.fits(level, from, end);
-      if (fits && table < 0) {
-        // Nothing in the way: all entries up to the last that is whole are leaves.
-        next = Math.max(to, end - ((end - from) % size));
+      if (this.fits(level, from, end)) {
+        // So do all whole entries from here on. Only a hole-filling operation keeps tables that stand there.
+        next = end - ((end - from) % size);
+        if (this.onlyHoles && table >= 0 && level < LAST_LEVEL) needed += this.tablesBelow(table, level, from, next);
         continue;
       }
-      if (fits && !this.onlyHoles) continue;
       const entry = table < 0 ? -1 : core.entryPa(table, level, from);
       const lo = entry < 0 ? 0 : core.lo(entry);
       const hi = entry < 0 ? 0 : core.hi(entry);
       if (core.isTable(lo, hi, level)) {
         needed += this.tablesNeeded(core.output(lo, hi, level), level + 1, from, to);
-      } else if (!fits && !(this.onlyHoles && (lo | hi) !== 0)) {
+      } else if (!(this.onlyHoles && (lo | hi) !== 0)) {
         needed += 1 + this.tablesNeeded(-1, level + 1, from, to);
       }
+    }
+    return needed;
+  }
+
+  /** {@link tablesNeeded} of the tables that whole entries [at, end) of `table` point to. */
+  private tablesBelow(table: number, level: number, at: number, end: number): number {
+    const { core } = this;
+    const size = core.size(level);
+    const first = core.entryPa(table, level, at);
+    const count = (end - at) / size;
+    let needed = 0;
+    for (let i = 0; i < count; i++) {
+      const lo = core.lo(first + i * ENTRY_BYTES);
+      if ((lo & 3) !== 3) continue;
+      const child = core.output(lo, core.hi(first + i * ENTRY_BYTES), level);
+      needed += this.tablesNeeded(child, level + 1, at + i * size, at + (i + 1) * size);
     }
     return needed;
   }

@@ -62,3 +62,49 @@ export const drainInto = <T>(operation: Generator<TableOp, T>, perform: (op: Tab
     perform(step.value);
   }
 };
+
+/** Follows whole operations: who holds the table's lock, and which barriers and invalidations were performed. */
+export interface OperationWatcher {
+  /** The thread on whose behalf the next stores are made. */
+  thread: number;
+  lock(thread: number): void;
+  unlock(thread: number): void;
+  /** `op` was performed by `thread`. */
+  perform(op: TableOp, thread: number): void;
+}
+
+/**
+ * The same operation, shown to `watchers` as done by `thread` under the table's lock. An operation counts as performed when
+ * the generator is resumed.
+ */
+export function* watched<T>(
+  operation: Generator<TableOp, T>,
+  watchers: readonly OperationWatcher[],
+  thread: number,
+): Generator<TableOp, T> {
+  for (const watcher of watchers) watcher.lock(thread);
+  try {
+    for (;;) {
+      for (const watcher of watchers) watcher.thread = thread;
+      const step = operation.next();
+      if (step.done === true) return step.value;
+      yield step.value;
+      for (const watcher of watchers) watcher.perform(step.value, thread);
+    }
+  } finally {
+    for (const watcher of watchers) watcher.unlock(thread);
+  }
+}
+
+/** One observer that tells several. */
+export const observeAll = (...observers: readonly TableObserver[]): TableObserver => ({
+  write: (...args) => {
+    for (const observer of observers) observer.write(...args);
+  },
+  allocTable: (pa, level, ipa) => {
+    for (const observer of observers) observer.allocTable(pa, level, ipa);
+  },
+  freeTable: (pa) => {
+    for (const observer of observers) observer.freeTable(pa);
+  },
+});

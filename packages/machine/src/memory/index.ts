@@ -1,2 +1,2 @@
-export { NodeMemory, type TextRegion } from './node-memory.ts';
+export { NodeMemory, type SharedNodeMemory, type TextRegion } from './node-memory.ts';
 export type { WordMemory } from './word-memory.ts';

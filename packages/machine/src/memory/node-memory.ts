@@ -17,6 +17,15 @@ export interface TextRegion {
   readonly cells: Uint32Array;
 }
 
+/** A node's memory as plain data on shared buffers: for reading it elsewhere once its owner has stopped. */
+export interface SharedNodeMemory {
+  readonly base: number;
+  readonly bytes: number;
+  readonly arena: Uint32Array;
+  readonly directory: Int32Array;
+  readonly texts: readonly TextRegion[];
+}
+
 /**
  * One node's DRAM: the physical range [base, base + bytes). It is sparse: a directory maps 64 KiB frames to places in one
  * fixed SharedArrayBuffer, which the operating system commits as it is touched. Copies of the kernel's text are kept apart,
@@ -33,11 +42,24 @@ export class NodeMemory implements WordMemory {
   private readonly texts: TextRegion[] = [];
 
   /** `arenaBytes` bounds what can be committed outside text regions; it is address space, not memory. */
-  constructor(base: number, bytes: number, arenaBytes: number) {
+  constructor(base: number, bytes: number, arenaBytes: number, shared?: SharedNodeMemory) {
     this.base = base;
     this.bytes = bytes;
-    this.arena = new Uint32Array(new SharedArrayBuffer(Math.ceil(arenaBytes / FRAME_BYTES) * FRAME_BYTES));
-    this.directory = new Int32Array(new SharedArrayBuffer(4 * Math.ceil(bytes / FRAME_BYTES)));
+    this.arena =
+      shared?.arena ?? new Uint32Array(new SharedArrayBuffer(Math.ceil(arenaBytes / FRAME_BYTES) * FRAME_BYTES));
+    this.directory = shared?.directory ?? new Int32Array(new SharedArrayBuffer(4 * Math.ceil(bytes / FRAME_BYTES)));
+    if (shared !== undefined) this.texts.push(...shared.texts);
+  }
+
+  /** This memory as plain data; see {@link attach}. */
+  share(): SharedNodeMemory {
+    const { base, bytes, arena, directory, texts } = this;
+    return { base, bytes, arena, directory, texts };
+  }
+
+  /** The memory that {@link share} described, for reading. */
+  static attach(shared: SharedNodeMemory): NodeMemory {
+    return new NodeMemory(shared.base, shared.bytes, 0, shared);
   }
 
   /** Makes [base, base + bytes) a text region whose words are all numbered 0. `words` are its initial contents. */

@@ -1,0 +1,4 @@
+export * from './judge.ts';
+export { judgeTables } from './judge-tables.ts';
+export { type CounterExample, judgeWord, type WordJudgement } from './judge-word.ts';
+export { type TimedWrite, timedWrites, type Version, versionsByWord } from './timeline.ts';

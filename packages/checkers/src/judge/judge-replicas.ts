@@ -1,0 +1,71 @@
+import type { Finding } from '@numalab/node-worker';
+import type { JudgeInput } from './judge.ts';
+import type { TimedWrite } from './timeline.ts';
+
+const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
+
+/**
+ * Verifies R1: at quiescence every copy equals the image at boot plus all numbered writes in order, value and number.
+ * When: at the end of a run that was not cut off; over every word of every copy, found by comparing whole copies with the
+ * image, not by trusting what was noted as written. Does not verify: what happened before the end.
+ */
+export const judgeReplicas = (
+  input: JudgeInput,
+  writes: readonly TimedWrite[],
+): { findings: readonly Finding[]; compared: number } => {
+  if (input.interrupted) return { findings: [], compared: 0 };
+  const reference = new Map<number, { value: number; number: number }>();
+  for (const { number, word, words } of writes) {
+    for (let i = 0; i < words.length; i++) reference.set(word + i, { value: words[i]!, number });
+  }
+  const findings: Finding[] = [];
+  let compared = 0;
+  for (const node of input.nodes) {
+    if (node.copy === null) continue;
+    const { words, values, numbers } = node.copy;
+    const seen = new Set<number>();
+    const report = (word: number, text: string): void => {
+      if (findings.length < 8)
+        findings.push({ id: 'R1', message: `node ${node.id}, word ${word}: ${text}`, timePs: 0 });
+    };
+    for (let i = 0; i < words.length; i++) {
+      const word = words[i]!;
+      const expected = reference.get(word) ?? { value: input.valueAtBoot(word), number: 0 };
+      seen.add(word);
+      if (values[i] === expected.value && numbers[i] === expected.number) continue;
+      report(
+        word,
+        `holds ${hex(values[i]!)} of write ${numbers[i]}, the reference ${hex(expected.value)} of write ${expected.number}`,
+      );
+    }
+    for (const [word, expected] of reference) {
+      compared++;
+      if (!seen.has(word))
+        report(word, `holds the image's word, the reference ${hex(expected.value)} of write ${expected.number}`);
+    }
+  }
+  return { findings, compared };
+};
+
+/**
+ * Verifies R2: every numbered write was retired, and every node applied each exactly once. When: at the end of a run that was
+ * not cut off. Does not verify: that a refused write left no trace; R1 does, because it has no number.
+ */
+export const judgeWrites = (input: JudgeInput, writes: readonly TimedWrite[]): readonly Finding[] => {
+  if (input.interrupted || input.spec.strategy === 'none') return [];
+  const findings: Finding[] = [];
+  const report = (message: string, timePs: number): void => {
+    if (findings.length < 8) findings.push({ id: 'R2', message, timePs });
+  };
+  for (const { write, retired, numbered } of input.hypervisor.journal) {
+    if (retired < 0) report(`write ${write.number} was numbered and never retired`, numbered);
+  }
+  for (const { number, end } of writes) if (end === Infinity) report(`the store of write ${number} never returned`, 0);
+  for (const node of input.nodes) {
+    const { applied, lastApplied } = node.counts;
+    if (applied !== writes.length || lastApplied !== writes.length) {
+      report(`node ${node.id} applied ${applied} writes, the last of them ${lastApplied}, of ${writes.length}`, 0);
+    }
+  }
+  return findings;
+};

@@ -1,0 +1,58 @@
+import { decodeStage2Config, GRANULES, NodeMemory } from '@numalab/machine';
+import { type Finding, layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
+import { checkTables, type DesignatedCopy, type DonatedRange } from '../tables/index.ts';
+
+/**
+ * Puts T1 to T3 and T6 to the tables as a run left them, and collects what the watchers of T4 found. The ranges are derived
+ * from the layout here once more, not asked of the code that built the tables.
+ */
+export const judgeTables = (
+  spec: MachineSpec,
+  nodes: readonly NodeReport[],
+): { findings: Finding[]; evidence: Record<string, number> } => {
+  if (spec.strategy === 'none') return { findings: [], evidence: {} };
+  const layout = layOut(spec);
+  const page = GRANULES[spec.granule].bytes;
+  const ipaOf = (offset: number): number => layout.imageIpa + offset;
+  const text = spec.kernel.ranges.filter((range) => range.kind !== 'hole');
+  const donated: DonatedRange[] = [];
+  const replicas: { node: number; start: number; end: number }[] = [];
+  for (let node = 0; node < spec.nodes; node++) {
+    const pool = layout.poolPa[node]!;
+    donated.push({ start: pool, end: pool + layout.poolPages * page, what: `the pool of node ${node}` });
+    if (node === 0) continue;
+    const start = layout.copyPa[node]!;
+    const end = start + layout.spanEnd - layout.spanStart;
+    replicas.push({ node, start, end });
+    donated.push({ start, end, what: `the replica of node ${node}` });
+  }
+  for (const { kind, start, end } of spec.kernel.ranges) {
+    if (kind === 'hole') donated.push({ start: ipaOf(start), end: ipaOf(end), what: 'a hole' });
+  }
+  const designated = nodes.map(({ id }) =>
+    text.map(({ start, end, kind }): DesignatedCopy => {
+      const pa = layout.copyPa[kind === 'shared' ? 0 : id]! + start - layout.spanStart;
+      return { start: ipaOf(start), end: ipaOf(end), pa };
+    }),
+  );
+  const found = checkTables({
+    nodes: nodes.map(({ id, memory, tables }) => ({
+      node: id,
+      memory: NodeMemory.attach(memory),
+      config: decodeStage2Config(tables!.vtcr, tables!.vttbr, tables!.paMax),
+      pools: [{ start: layout.poolPa[id]!, end: layout.poolPa[id]! + layout.poolPages * page }],
+      pagesUsed: tables!.usedPages,
+    })),
+    text: text.map(({ start, end }) => ({ start: ipaOf(start), end: ipaOf(end) })),
+    designated,
+    replicas,
+    donated,
+  });
+  const edits = nodes.reduce((sum, node) => sum + node.tableEdits, 0);
+  const pages = nodes.reduce((sum, node) => sum + node.tables!.usedPages, 0);
+  const findings = [...found, ...nodes.flatMap((node) => node.tableFindings)];
+  return {
+    findings: findings.map(({ id, message }) => ({ id, message, timePs: 0 })),
+    evidence: { T1: pages, T2: pages, T3: donated.length * nodes.length, T4: edits, T6: pages },
+  };
+};

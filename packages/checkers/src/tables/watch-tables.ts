@@ -1,0 +1,26 @@
+import type { NodeMemory, Stage2Config, TableOp } from '@numalab/machine';
+import type { TableWatcher } from '@numalab/node-worker';
+import { BbmAutomaton } from './bbm-automaton.ts';
+
+/** Watches one node's table edits for T4: every store and every operation goes through the break-before-make automaton. */
+export const watchTables = (node: number, memory: NodeMemory, config: Stage2Config): TableWatcher => {
+  const automaton = new BbmAutomaton({ node, memory, config });
+  let evidence = 0;
+  return {
+    observer: {
+      write: (pa, oldLo, oldHi, newLo, newHi, level, ipa) => {
+        evidence++;
+        automaton.write(pa, oldLo, oldHi, newLo, newHi, level, ipa);
+      },
+      allocTable: (pa, level, ipa) => automaton.allocTable(pa, level, ipa),
+      freeTable: (pa) => automaton.freeTable(pa),
+    },
+    performed: (op: TableOp, thread: number) => automaton.perform(op, thread),
+    get findings() {
+      return automaton.findings;
+    },
+    get evidence() {
+      return evidence;
+    },
+  };
+};

@@ -1,0 +1,71 @@
+import { judge, type Judgement, judgeTables, watchTables } from '@numalab/checkers';
+import { Digest } from '@numalab/base';
+import { imageWords, layOut, type MachineSpec, type WatchMap } from '@numalab/node-worker';
+import { PROTOCOLS } from '@numalab/protocols';
+import { InlineMachine, type RawRun } from './inline.ts';
+
+/** Where the processes of a run live. It changes nothing that happens. */
+export interface PlacementOptions {
+  readonly placement: 'inline' | 'threads';
+  /** Worker threads; null: as many as nodes or cores, whichever is less. */
+  readonly threads: number | null;
+  /** Windows are this many times shorter than they may be. */
+  readonly windowDivisor?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What judges need beside the run itself. */
+export interface CheckOptions {
+  readonly minEvidence: number;
+  readonly expect: readonly string[];
+}
+
+/** One run, judged. */
+export interface JudgedRun {
+  readonly raw: RawRun;
+  readonly judgement: Judgement;
+  /** Hash of everything that happened, in hexadecimal: equal for equal scenario and seed, wherever it ran. */
+  readonly digest: string;
+  readonly judgeMs: number;
+}
+
+const digestOf = (raw: RawRun): string => {
+  const digest = new Digest();
+  for (const { digest: words } of [...raw.nodes, raw.hypervisor]) for (const word of words) digest.word(word);
+  return digest.hex();
+};
+
+/** Runs a machine to its end, in the placement asked for, and judges what it left. */
+export const runMachine = async (
+  spec: MachineSpec,
+  watch: WatchMap,
+  checks: CheckOptions,
+  options: PlacementOptions,
+): Promise<JudgedRun> => {
+  const raw = await runRaw(spec, watch, options);
+  const started = performance.now();
+  const layout = layOut(spec);
+  const image = imageWords(spec, layout);
+  const tables = raw.interrupted ? { findings: [], evidence: {} } : judgeTables(spec, raw.nodes);
+  const judgement = judge({
+    spec,
+    nodes: raw.nodes,
+    hypervisor: raw.hypervisor,
+    valueAtBoot: (word) => image[word - (layout.spanStart >> 2)] ?? 0,
+    tableFindings: tables.findings,
+    tableEvidence: tables.evidence,
+    minEvidence: checks.minEvidence,
+    interrupted: raw.interrupted,
+    expect: checks.expect,
+  });
+  return { raw, judgement, digest: digestOf(raw), judgeMs: performance.now() - started };
+};
+
+const runRaw = async (spec: MachineSpec, watch: WatchMap, options: PlacementOptions): Promise<RawRun> => {
+  if (options.placement === 'threads') {
+    const { runThreads } = await import('./threads.ts');
+    return await runThreads(spec, spec.protocol, watch, options);
+  }
+  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, watchTables, options.windowDivisor ?? 1);
+  return await machine.run(options.signal);
+};

@@ -1,0 +1,92 @@
+import { alignUp, InputError } from '@numalab/base';
+import {
+  descriptorKind,
+  KIND_TABLE,
+  NodeMemory,
+  outputAddress,
+  type Stage2Config,
+  Stage2Walker,
+  type WordMemory,
+} from '@numalab/machine';
+import { buildTables, layOut, type MachineSpec, nodeBase } from '@numalab/node-worker';
+import { PROTOCOLS } from '@numalab/protocols';
+import { InlineMachine } from '../engine/inline.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { buildSpec } from './build-spec.ts';
+import { fieldOf } from './place.ts';
+
+/** The stage-2 tables of one node, and the memory that holds them. */
+export interface NodeTables {
+  readonly memory: WordMemory;
+  readonly tables: ReturnType<typeof buildTables>;
+}
+
+/** A run of table pages. */
+export interface TableSegment {
+  readonly pa: number;
+  readonly bytes: number;
+}
+
+/** A node's tables as they are at the end of boot; no other part of the machine is built. */
+export const bootNodeTables = (spec: MachineSpec, node: number): NodeTables => {
+  const memory = new NodeMemory(nodeBase(spec, node), spec.memoryPerNode, spec.arenaBytes);
+  return { memory, tables: buildTables(node, spec, layOut(spec), memory) };
+};
+
+/**
+ * The tables of `node` at the end of boot, or after a whole run. Throws InputError if the scenario has no stage 2; returns null
+ * if the run was interrupted through `signal`.
+ */
+export const nodeTablesAt = async (
+  scenario: Scenario,
+  seed: number,
+  node: number,
+  at: 'boot' | 'end',
+  signal: () => AbortSignal,
+): Promise<NodeTables | null> => {
+  const { spec, watch } = buildSpec(scenario, seed);
+  if (spec.strategy === 'none') {
+    throw new InputError(fieldOf(scenario, 'replication.strategy'), 'is none, which has no stage-2 tables');
+  }
+  if (at === 'boot') return bootNodeTables(spec, node);
+  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, () => null);
+  const { interrupted } = await machine.run(signal());
+  const { memory, tables } = machine.nodes[node]!;
+  return interrupted ? null : { memory, tables: tables! };
+};
+
+/** PAs of all pages of tables that a walk can reach, ascending; the root counts as its pages. */
+export const tablePages = ({ tables }: NodeTables): number[] => {
+  const { config, editor } = tables;
+  const pages: number[] = [];
+  const rootBytes = alignUp(config.rootBytes, config.granule.bytes);
+  for (let at = 0; at < rootBytes; at += config.granule.bytes) pages.push(config.rootPa + at);
+  editor.forEachEntry((_entry, lo, hi, level) => {
+    if (descriptorKind(config, lo, hi, level) === KIND_TABLE) pages.push(outputAddress(config, lo, hi, level));
+  });
+  return pages.sort((a, b) => a - b);
+};
+
+/** Pages joined where they are adjacent. */
+export const tableSegments = (pages: readonly number[], pageBytes: number): TableSegment[] => {
+  const segments: { pa: number; bytes: number }[] = [];
+  for (const pa of pages) {
+    const last = segments.at(-1);
+    if (last !== undefined && last.pa + last.bytes === pa) last.bytes += pageBytes;
+    else segments.push({ pa, bytes: pageBytes });
+  }
+  return segments;
+};
+
+/** A segment as raw little-endian memory. */
+export const segmentBytes = (memory: WordMemory, { pa, bytes }: TableSegment): Uint8Array => {
+  const out = new DataView(new ArrayBuffer(bytes));
+  for (let at = 0; at < bytes; at += 4) out.setUint32(at, memory.load32(pa + at), true);
+  return new Uint8Array(out.buffer);
+};
+
+/** The hardware's view of a node's tables. */
+export const walkerOf = ({ memory, tables }: NodeTables): Stage2Walker => new Stage2Walker(memory, tables.config);
+
+/** The registers that point hardware at a node's tables. */
+export const registersOf = ({ tables }: NodeTables): Pick<Stage2Config, 'vtcr' | 'vttbr'> => tables.config;
