@@ -115,6 +115,8 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
         this.sessions[from]!.receive(body as link.Frame, this.now);
         break;
       case link.SESSION_TIMER:
+        // A wake-up that was asked for and then overtaken by an earlier one has no say.
+        if (this.now !== this.sessionWakes[a]) break;
         this.sessionWakes[a] = NEVER;
         this.sessions[a]!.timeout(this.now);
         break;

@@ -260,6 +260,11 @@ export class CoreCpu implements KernelCpu {
       this.node.synchronisations.push({ word: offset >> 2, time: this.cpu.time, cpu: this.cpu.cpu });
   }
 
+  lost(offset: number): void {
+    const text = `CPU ${this.cpu.cpu}: the store to offset 0x${offset.toString(16)} came back as an abort`;
+    this.node.observations.report('R2', text, this.cpu.time);
+  }
+
   mismatch(offset: number, expected: number, found: number): void {
     const text = `CPU ${this.cpu.cpu} compared offset 0x${offset.toString(16)} with ${expected.toString(16)} before patching and found ${found.toString(16)}`;
     this.node.comparisons.push({ id: 'K1', message: text, timePs: this.cpu.time });

@@ -30,6 +30,8 @@ export class Mmu {
   private readonly walker: Stage2Walker | null;
   /** One walk per core: walks of several cores are under way at once. */
   private readonly walks: readonly Stage1Walk[];
+  /** The same for EL2's AT, which may be asked for while the core's own walk is suspended. */
+  private readonly el2Walks: readonly Stage1Walk[];
   private stage2Shift = 0;
   private stage2Permissions = 0;
   private stage2Pa = 0;
@@ -39,6 +41,7 @@ export class Mmu {
     this.node = node;
     this.walker = walker;
     this.walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
+    this.el2Walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
   }
 
   /**
@@ -227,7 +230,7 @@ export class Mmu {
 
   /** AT S1E1R: stage 1 alone. The IPA of `va`, or -1 (PAR_EL1.F = 1). Stage-2 faults of its walk make it fail too. */
   *addressTranslate(cpu: Vcpu, va: number): Step<number> {
-    const walk = new Stage1Walk();
+    const walk = this.el2Walks[cpu.core]!;
     let status = walk.begin(this.node.stage1.config, va);
     while (status === WALK_CONTINUE) {
       if (this.stage2(cpu, walk.descriptorIpa, ACCESS_READ) !== 0) return -1;

@@ -535,6 +535,8 @@ export class NodeProcess extends link.Process {
         this.session.receive(body as link.Frame, time);
         break;
       case link.SESSION_TIMER:
+        // A wake-up that was asked for and then overtaken by an earlier one has no say.
+        if (time !== this.sessionWake) break;
         this.sessionWake = NEVER;
         this.session.timeout(time);
         break;

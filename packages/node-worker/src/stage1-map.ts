@@ -1,4 +1,5 @@
 import { alignDown, assert } from '@numalab/base';
+import { ALIAS_IMAGE, type WriterSpec } from '@numalab/kernel';
 import {
   AP_EL1_RO,
   AP_EL1_RW,
@@ -22,6 +23,8 @@ import { FIXMAP_TEXT_POKE, LINEAR_MAP, type MachineLayout } from './layout.ts';
 import type { MachineSpec } from './spec.ts';
 
 const TEXT = { ap: AP_EL1_RO, pxn: false, uxn: true };
+/** Text before the kernel protects it: relocation stores to it by its own VA. */
+const EARLY_TEXT = { ap: AP_EL1_RW, pxn: false, uxn: true };
 const RODATA = { ap: AP_EL1_RO, pxn: true, uxn: true };
 const DATA = { ap: AP_EL1_RW, pxn: true, uxn: true };
 /** Attributes of the page that a text poke maps. */
@@ -35,6 +38,9 @@ export interface Stage1Map {
   /** Bytes of tables. */
   readonly bytes: number;
 }
+
+const storesByImageAlias = (writer: WriterSpec): boolean =>
+  writer.kind === 'recorded' && writer.rows.some((row) => writer.trace.alias[row] === ALIAS_IMAGE);
 
 const granuleOf = (pageBytes: number): GranuleName => {
   for (const name of Object.keys(GRANULES) as GranuleName[]) if (GRANULES[name].bytes === pageBytes) return name;
@@ -122,7 +128,7 @@ export const buildStage1 = (spec: MachineSpec, layout: MachineLayout, memory: Wo
   const textStart = alignDown(kernel.text.start, page);
   const constantEnd = Math.max(kernel.text.end, alignDown(layout.spanEnd, page));
   if (textStart > 0) map(0, textStart, DATA);
-  map(textStart, kernel.text.end, TEXT);
+  map(textStart, kernel.text.end, spec.writers.some(storesByImageAlias) ? EARLY_TEXT : TEXT);
   if (constantEnd > kernel.text.end) map(kernel.text.end, constantEnd, RODATA);
   map(constantEnd, Math.ceil(kernel.imageBytes / page) * page, DATA);
   const linear = 2 ** 21;

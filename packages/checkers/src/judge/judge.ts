@@ -179,7 +179,7 @@ export const judge = (input: JudgeInput): Judgement => {
     nodes.flatMap((node) => node.findings.filter((finding) => finding.id === id));
   const broken = new Map<string, readonly Finding[]>([
     ['R1', replicas.findings],
-    ['R2', lost],
+    ['R2', [...lost, ...fromNodes('R2')]],
     ['R3', [...fromNodes('R3'), ...fetches.invented]],
     ['R4', isAtLeast(declared, 'ordered') ? fromNodes('R4') : []],
     ['R5', brokenLevel(declared, refuted)],

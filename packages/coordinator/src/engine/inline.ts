@@ -1,6 +1,6 @@
 import { assert, type Instant } from '@numalab/base';
 import { HypervisorProcess, type HypervisorReport, hypervisorReportOf } from '@numalab/hypervisor';
-import type { Process } from '@numalab/interconnect';
+import type { Message, Process } from '@numalab/interconnect';
 import {
   type MachineSpec,
   NodeProcess,
@@ -31,6 +31,9 @@ export class InlineMachine {
   readonly bootMs: number;
   windows = 0;
   private readonly windowPs: number;
+  /** When each process acts next. */
+  private readonly next: Float64Array;
+  private readonly senders: Process[] = [];
 
   /** `windowDivisor` shortens the windows, which must change nothing. */
   constructor(
@@ -47,31 +50,39 @@ export class InlineMachine {
     );
     this.hypervisor = new HypervisorProcess(spec, protocol.hypervisor());
     this.processes = [...this.nodes, this.hypervisor];
+    this.next = Float64Array.from(this.processes, (process) => process.nextTime());
     this.windowPs = this.hypervisor.latencies.minLinkPs() / windowDivisor;
     this.bootMs = performance.now() - started;
   }
 
   /** Runs one window. False when nothing is left to happen. */
   window(): boolean {
-    const { processes } = this;
+    const { processes, next } = this;
     let first = Infinity;
-    for (const process of processes) first = Math.min(first, process.nextTime());
+    for (let i = 0; i < next.length; i++) if (next[i]! < first) first = next[i]!;
     if (first === Infinity) return false;
     this.windows++;
     const limit = (first + this.windowPs) as Instant;
-    for (const process of processes) if (process.nextTime() < limit) process.step(limit);
-    for (const process of processes) {
-      const { outbox } = process;
-      for (const message of outbox) {
-        assert(
-          message.time >= limit,
-          `a message of kind ${message.kind} from ${message.from} to ${message.to} at ${message.time} arrives before the window ends at ${limit} (${this.windowPs})`,
-        );
-        processes[message.to]!.receive(message);
-      }
-      outbox.length = 0;
+    for (let i = 0; i < next.length; i++) {
+      if (next[i]! >= limit) continue;
+      const process = processes[i]!;
+      process.step(limit);
+      next[i] = process.nextTime();
+      if (process.outbox.length > 0) this.senders.push(process);
     }
+    while (this.senders.length > 0) this.deliver(this.senders.pop()!.outbox, limit);
     return true;
+  }
+
+  private deliver(outbox: Message[], limit: Instant): void {
+    const { processes, next } = this;
+    for (const message of outbox) {
+      const { to, time } = message;
+      assert(time >= limit, `message ${message.kind} from ${message.from} arrives inside the window it was sent in`);
+      processes[to]!.receive(message);
+      if (time < next[to]!) next[to] = time;
+    }
+    outbox.length = 0;
   }
 
   /** Runs until nothing is left to happen, or `signal` aborts. Lets the event loop turn now and then. */

@@ -21,7 +21,10 @@ export const watchMap = (words: number, writers: readonly WriterSpec[]): Uint8Ar
       const bytes = Math.max(16, ...writer.forms.map((form) => form.bytes));
       for (const place of writer.places) mark(place, bytes);
     } else {
-      for (const item of writer.items) for (const store of item.stores) mark(store.offset, store.size);
+      // Items take turns, so those behind the last action are never switched.
+      const { items, actions } = writer;
+      const reached = actions === null ? items : items.slice(0, actions);
+      for (const item of reached) for (const store of item.stores) mark(store.offset, store.size);
     }
   }
   return map;

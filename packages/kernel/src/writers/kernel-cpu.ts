@@ -34,6 +34,8 @@ export interface KernelCpu {
   stopMachine(body: () => Step<void>): Step<void>;
   /** A writer's synchronisation has returned: from here on no core may execute older words at these offsets (X1). */
   synchronised(offsets: readonly number[]): void;
+  /** A store that must succeed came back as an abort (R2). */
+  lost(offset: number): void;
   /** A comparison with the old word that a writer makes failed (K1). */
   mismatch(offset: number, expected: number, found: number): void;
 }

@@ -115,6 +115,7 @@ export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number
   const offset = trace.offset[row]!;
   const words = trace.size[row] === 8 ? [trace.newLo[row]!, trace.newHi[row]!] : [trace.newLo[row]!];
   const alias = trace.alias[row];
-  if (alias === ALIAS_FIXMAP) yield* writeThroughFixmap(cpu, offset, words);
-  else yield* cpu.store(alias === ALIAS_LINEAR ? cpu.linearAlias(offset) : cpu.imageAlias(offset), words);
+  const direct = alias === ALIAS_LINEAR ? cpu.linearAlias(offset) : cpu.imageAlias(offset);
+  const stored = yield* alias === ALIAS_FIXMAP ? writeThroughFixmap(cpu, offset, words) : cpu.store(direct, words);
+  if (!stored) cpu.lost(offset);
 }

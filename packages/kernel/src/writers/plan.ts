@@ -111,6 +111,25 @@ const OPS_HI = 0xffff_8000;
 const isCopied = (ranges: readonly ReplicatedRange[], offset: number, bytes: number): boolean =>
   ranges.some((range) => range.kind === 'replica' && offset >= range.start && offset + bytes <= range.end);
 
+/** What planning finds in an image whatever the seed. */
+interface PlanSites {
+  readonly ranges: readonly ReplicatedRange[];
+  readonly kinds: Uint8Array;
+  /** Index of an instruction of each form asked for so far, by its name; -1: none. */
+  readonly gadgets: Map<string, number>;
+}
+
+/** Images do not change, and many seeds are planned over one: searching its text again for each would take most of the time. */
+const sitesOfImage = new WeakMap<KernelImage, PlanSites>();
+
+const planSites = ({ image, ranges }: PlanContext): PlanSites => {
+  const known = sitesOfImage.get(image);
+  if (known !== undefined && known.ranges === ranges) return known;
+  const sites = { ranges, kinds: siteKinds(image), gadgets: new Map<string, number>() };
+  sitesOfImage.set(image, sites);
+  return sites;
+};
+
 const shuffled = <Value>(values: readonly Value[], random: Random): Value[] => {
   const out = [...values];
   for (let i = out.length - 1; i > 0; i--) {
@@ -169,6 +188,8 @@ const ftraceItems = (context: PlanContext, request: WriterRequest, random: Rando
         const first = image.words[site >> 2]!;
         const second = image.words[(site >> 2) + 1]!;
         const call = a64.bl(trampoline - (site + 4));
+        // Where boot has been here already, only the call is switched.
+        if (first === movX9X30) return [flip(site + 4, call, second)];
         return [once(site, movX9X30, first), flip(site + 4, call, second)];
       }),
     );
@@ -194,7 +215,7 @@ const literalItems = (context: PlanContext, request: WriterRequest, random: Rand
 
 const kprobeItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
   const { image, ranges } = context;
-  const kinds = siteKinds(image);
+  const { kinds } = planSites(context);
   const usable: number[] = [];
   for (const start of image.functions) {
     // The third instruction: past ftrace's two words, and no other writer's.
@@ -268,7 +289,7 @@ const formId = (form: StoreForm): string => form.name.replaceAll(' ', '_');
 
 /** Plans a writer of distinguishable values. Throws InputError for a form that does not exist or is not in the text. */
 export const planSyntheticWriter = (context: PlanContext, request: WriterRequest): SyntheticWriter => {
-  const { image, ranges } = context;
+  const { image } = context;
   const random = new Random(context.seed, 'writer', context.index);
   const text = image.regions.text!;
   const words = image.words.subarray(0, text.end >> 2);
@@ -284,7 +305,7 @@ export const planSyntheticWriter = (context: PlanContext, request: WriterRequest
       : STORE_FORMS.filter((form) => form.bytes <= 16 && (width === 'mixed' || form.bytes === width));
   const forms: SyntheticForm[] = [];
   for (const form of wanted) {
-    const at = gadgetOf(words, form, ranges, text.start);
+    const at = gadgetOf(context, words, form);
     if (at >= 0) forms.push({ name: formId(form), bytes: form.bytes, gadget: at * 4, word: words[at]! });
     else if (names.length > 0)
       throw new InputError(context.where, `this kernel's text has no instruction of form ${form.name}`);
@@ -307,20 +328,25 @@ export const planSyntheticWriter = (context: PlanContext, request: WriterRequest
 };
 
 /** Index of an instruction of a form that the kernel could execute: in copied text. */
-const gadgetOf = (words: Uint32Array, form: StoreForm, ranges: readonly ReplicatedRange[], start: number): number => {
-  let at = findStoreGadget(words, form, start >> 2);
-  while (at >= 0 && !isCopied(ranges, at * 4, 4)) at = findStoreGadget(words, form, at + 1);
+const gadgetOf = (context: PlanContext, words: Uint32Array, form: StoreForm): number => {
+  const { gadgets } = planSites(context);
+  let at = gadgets.get(form.name);
+  if (at !== undefined) return at;
+  at = findStoreGadget(words, form, context.image.regions.text!.start >> 2);
+  while (at >= 0 && !isCopied(context.ranges, at * 4, 4)) at = findStoreGadget(words, form, at + 1);
+  gadgets.set(form.name, at);
   return at;
 };
 
 /** Aligned places in text that no other writer uses and no gadget stands in. */
 const choosePlaces = (
-  { image, ranges }: PlanContext,
+  context: PlanContext,
   count: number,
   forms: readonly SyntheticForm[],
   random: Random,
 ): number[] => {
-  const kinds = siteKinds(image);
+  const { image, ranges } = context;
+  const { kinds } = planSites(context);
   const align = Math.max(16, ...forms.map((form) => form.bytes));
   const text = image.regions.text!;
   const places = new Set<number>();

@@ -34,7 +34,7 @@ const hexNumber = (value: number): string => `0x${value.toString(16)}`;
 const LINES_PER_CHUNK = 4096;
 
 export class CasemateTrace implements TableObserver, OperationWatcher {
-  thread = CASEMATE_NODE_THREAD;
+  thread: number = CASEMATE_NODE_THREAD;
   private readonly root: number;
   private readonly pageBytes: number;
   private readonly chunks: string[] = [];
@@ -95,10 +95,10 @@ export class CasemateTrace implements TableObserver, OperationWatcher {
 
   perform(op: TableOp, thread: number): void {
     this.thread = thread;
-    if (op.op === 'isb') this.line('barrier', 'isb');
-    else if (op.op === 'dsb') this.line('barrier', `dsb (kind ${op.kind ?? 'sy'})`);
-    else if (op.ipa === undefined) this.line('tlbi', op.kind);
-    else this.line('tlbi', `${op.kind} (value ${this.operand(op.ipa, op.level)})`);
+    if (op.op === 'tlbi') {
+      const operand = op.ipa === undefined ? '' : ` (value ${this.operand(op.ipa, op.level)})`;
+      this.line('tlbi', op.kind + operand);
+    } else this.line('barrier', op.op === 'isb' ? 'isb' : `dsb (kind ${op.kind ?? 'sy'})`);
   }
 
   /** The operand of a TLBI by IPA: IPA[51:12] in [39:0], the hint in [47:44]. */

@@ -234,7 +234,7 @@ describe.each(FORMATS)('tables of %s with %i IPA bits, %i output bits, LPA2 %s',
         expect(drain(machine.editor.unmap(window, bytes))).toBe(0);
         expect(machine.pool.used).toBe(Math.ceil(machine.config.rootBytes / machine.config.granule.bytes));
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -255,7 +255,7 @@ describe.each(FORMATS)('tables of %s with %i IPA bits, %i output bits, LPA2 %s',
           checkAll(machine, model, 0, bytes, machine.config.granule.bytes);
         });
       }),
-      { numRuns: 20 },
+      { numRuns: 12 },
     );
   });
 
@@ -278,7 +278,7 @@ describe.each(FORMATS)('tables of %s with %i IPA bits, %i output bits, LPA2 %s',
         });
         for (const [key, count] of members) expect(count).toBe(Number(key.split(':')[2]));
       }),
-      { numRuns: 20 },
+      { numRuns: 12 },
     );
   });
 });
