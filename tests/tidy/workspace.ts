@@ -47,21 +47,25 @@ export const sourceFiles = (folder: string): readonly string[] =>
     return path.endsWith('.ts') && !path.endsWith('.tmp.ts') ? [path] : [];
   });
 
-/** What the linter says of the files below `folder`: its rules by file, relative to `folder`. */
-export const lint = (folder: string): Map<string, string[]> => {
+interface Diagnostic {
+  /** `lint/style/noRestrictedImports` */
+  readonly category: string;
+  readonly severity: 'error' | 'warning' | 'info';
+  readonly location: { readonly path: string } | null;
+}
+
+/** The rules that files below `folder` break, by file relative to `folder`. */
+export const lint = (folder: string): ReadonlyMap<string, ReadonlySet<string>> => {
   const biome = join(ROOT, 'node_modules/@biomejs/biome/bin/biome');
-  const args = [biome, 'lint', '.', '--reporter=json', '--max-diagnostics=none', '--vcs-enabled=false'];
+  const args = [biome, 'lint', '.', '--reporter=json', '--max-diagnostics=none'];
   const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
-  const start = stdout.indexOf('{');
-  if (start < 0) throw new Error(`the linter did not run: ${stderr}`);
-  const report = JSON.parse(stdout.slice(start)) as {
-    diagnostics: { category: string; severity: string; location: { path: string | { file: string } } }[];
-  };
-  const rules = new Map<string, string[]>();
-  for (const { category, severity, location } of report.diagnostics) {
-    if (severity !== 'error' || !location?.path) continue;
-    const path = typeof location.path === 'string' ? location.path : location.path.file;
-    rules.set(path, [...(rules.get(path) ?? []), category.split('/').at(-1)!]);
+  if (!stdout.startsWith('{')) throw new Error(`the linter did not run: ${stderr}`);
+  const { diagnostics } = JSON.parse(stdout) as { diagnostics: readonly Diagnostic[] };
+  const broken = new Map<string, Set<string>>();
+  for (const { category, severity, location } of diagnostics) {
+    if (severity !== 'error' || location === null) continue;
+    const rules = broken.get(location.path) ?? new Set();
+    broken.set(location.path, rules.add(category.slice(category.lastIndexOf('/') + 1)));
   }
-  return rules;
+  return broken;
 };

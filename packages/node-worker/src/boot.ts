@@ -50,11 +50,16 @@ export const copyImage = (node: NodeProcess): void => {
   memory.addText(layout.copyPa[id]!, imageWords(spec, layout));
 };
 
-/** The words of the replicated span as they are when replication begins. */
+const bootImages = new WeakMap<MachineSpec, Uint32Array>();
+
+/** The words of the replicated span as they are when replication begins; made once for a machine, never changed. */
 export const imageWords = (spec: MachineSpec, layout: MachineLayout): Uint32Array => {
+  const known = bootImages.get(spec);
+  if (known !== undefined) return known;
   const words = spec.kernel.words.slice(layout.spanStart >> 2, layout.spanEnd >> 2);
   const { words: at, values } = spec.bootStores;
   for (let i = 0; i < at.length; i++) words[at[i]! - (layout.spanStart >> 2)] = values[i]!;
+  bootImages.set(spec, words);
   return words;
 };
 

@@ -89,8 +89,7 @@ export class CoreCpu implements KernelCpu {
   private *storeEntry(ipa: number, lo: number, hi: number): Step<void> {
     const { node, cpu } = this;
     // The tables lie outside the linear map that numalab builds, so the VA step is left out: stage 2 is not.
-    yield* node.populateForStore(cpu, ipa);
-    yield* node.coherence.store(cpu, ipa, [lo, hi], 0);
+    if (yield* node.reach(cpu, ipa, ACCESS_WRITE)) yield* node.coherence.store(cpu, ipa, [lo, hi], 0);
   }
 
   linearAlias(offset: number): number {

@@ -32,6 +32,7 @@ export class Mmu {
   private readonly walks: readonly Stage1Walk[];
   /** The same for EL2's AT, which may be asked for while the core's own walk is suspended. */
   private readonly el2Walks: readonly Stage1Walk[];
+  private readonly nested: boolean;
   private stage2Shift = 0;
   private stage2Permissions = 0;
   private stage2Pa = 0;
@@ -40,6 +41,7 @@ export class Mmu {
   constructor(node: NodeProcess, walker: Stage2Walker | null) {
     this.node = node;
     this.walker = walker;
+    this.nested = node.spec.nestedTlb && walker !== null;
     this.walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
     this.el2Walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
   }
@@ -68,6 +70,18 @@ export class Mmu {
     cpu.translatedShift = tlb.shift[index]!;
     cpu.translatedPermissions = tlb.permissions[index]!;
     cpu.translatedPa = tlb.to[index]! + (va - tlb.from[index]!);
+    return !this.nested || this.hitStage2(cpu, access);
+  }
+
+  /** With a nested TLB an entry leads to an IPA, and stage 2 must be cached too. */
+  private hitStage2(cpu: Vcpu, access: number): boolean {
+    const leaves = cpu.stage2Leaves;
+    const ipa = cpu.translatedPa;
+    const index = leaves.lookup(ipa);
+    if (index < 0 || (leaves.permissions[index]! & NEEDED[access]!) === 0) return false;
+    cpu.translatedPa = leaves.to[index]! + (ipa - leaves.from[index]!);
+    cpu.translatedShift = Math.min(cpu.translatedShift, leaves.shift[index]!);
+    cpu.translatedPermissions &= leaves.permissions[index]!;
     return true;
   }
 
@@ -120,7 +134,8 @@ export class Mmu {
     const permissions = this.stage2Permissions & stage1Permissions;
     const { ipa } = walk;
     if (fault === 0) {
-      cpu.tlb.insert(va, pa, shift, permissions);
+      if (this.nested) cpu.tlb.insert(va, ipa, log2(walk.leafBytes), stage1Permissions);
+      else cpu.tlb.insert(va, pa, shift, permissions);
       cpu.translatedPa = pa;
       cpu.translatedShift = shift;
       cpu.translatedPermissions = permissions;

@@ -1,7 +1,6 @@
-import { assert, Digest, type Instant, NEVER, Random, type Step, type Task, WAIT } from '@numalab/base';
+import { Digest, type Instant, NEVER, Random, type Step, type Task, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import {
-  ACCESS_WRITE,
   type EmulatedStore,
   type HostStage2,
   Latencies,
@@ -119,8 +118,9 @@ export class NodeProcess extends link.Process {
     this.stage1 = buildStage1(spec, this.layout, id === 0 ? this.memory : null);
     this.tables = spec.strategy === 'none' ? null : this.buildTables(watcherOf);
     const first = id * spec.coresPerNode;
+    const { callDepth } = spec.workload;
     for (let core = 0; core <= spec.coresPerNode; core++) {
-      this.cpus.push(new Vcpu(first + core, core, spec.seed, spec.profile));
+      this.cpus.push(new Vcpu(first + core, core, spec.seed, spec.profile, callDepth));
     }
     this.agentCpu = this.cpus[spec.coresPerNode]!;
     this.observations = new Observations(first, spec.coresPerNode);
@@ -128,7 +128,7 @@ export class NodeProcess extends link.Process {
     this.maintenance = new Maintenance(this);
     this.mmu = new Mmu(this, this.tables?.walker ?? null);
     this.el2 = new El2(this);
-    this.picker = new FunctionPicker(spec.kernel.functions, new Random(spec.seed, 'zipf'));
+    this.picker = new FunctionPicker(spec.kernel.functions, new Random(spec.seed, 'zipf'), spec.workload.zipf);
     this.walk = new Walk(this);
     this.locks = new Locks(this);
     this.interrupts = new Interrupts(this);
@@ -431,17 +431,17 @@ export class NodeProcess extends link.Process {
     resolveOperation(store, Uint8Array.from(old));
   }
 
-  /** Makes stage 2 map `ipa` for a store of the kernel to its own data. */
-  *populateForStore(cpu: Vcpu, ipa: number): Step<void> {
+  /** Makes stage 2 map `ipa` for a core that reaches it by a VA that is not modelled. False: an abort was injected. */
+  *reach(cpu: Vcpu, ipa: number, access: number): Step<boolean> {
     for (;;) {
-      const fault = this.mmu.stage2(cpu, ipa, ACCESS_WRITE);
+      const fault = this.mmu.stage2(cpu, ipa, access);
       const cost = this.mmu.takeCost();
       if (cost > 0) yield cost;
-      if (fault === 0) return;
+      if (fault === 0) return true;
       cpu.faultIpa = ipa;
       cpu.faultS1ptw = false;
-      const populated = yield* this.el2.abort(cpu, 0, ACCESS_WRITE, fault);
-      assert(populated, 'the kernel stored to memory that is not the host’s');
+      cpu.faults++;
+      if (!(yield* this.el2.abort(cpu, 0, access, fault))) return false;
     }
   }
 

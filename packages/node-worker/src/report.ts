@@ -55,7 +55,12 @@ export interface NodeReport {
   readonly storeOrder: readonly { readonly word: number; readonly words: readonly number[] }[];
   readonly copy: CopyChanges | null;
   /** The tables as they are at the end, to be judged where all nodes' are at hand. */
-  readonly tables: { readonly vtcr: bigint; readonly vttbr: bigint; readonly paMax: number; readonly usedPages: number } | null;
+  readonly tables: {
+    readonly vtcr: bigint;
+    readonly vttbr: bigint;
+    readonly paMax: number;
+    readonly usedPages: number;
+  } | null;
   readonly memory: SharedNodeMemory;
   readonly tableFindings: readonly { readonly id: string; readonly message: string }[];
   readonly tableEdits: number;

@@ -36,6 +36,15 @@ export interface WorkloadSpec {
   readonly duty: number;
   /** Cores of other nodes fetch words whose writes are in flight. */
   readonly probe: boolean;
+  /** Zipf exponent of the choice of functions: 0 to 3. */
+  readonly zipf: number;
+  /** Return addresses that a walk remembers. */
+  readonly callDepth: number;
+  /** Share of literal loads and ADRPs that are followed by the load. */
+  readonly loads: number;
+  /** Touches of other RAM, and of MMIO, per fetched group. */
+  readonly data: number;
+  readonly mmio: number;
 }
 
 /** Everything that a run depends on, the seed included: plain data, so that it can be handed to another thread. */
@@ -57,6 +66,10 @@ export interface MachineSpec {
   /** CTR_EL0.IDC and DIC. */
   readonly idc: boolean;
   readonly dic: boolean;
+  /** The TLB keeps the two stages apart instead of combined entries. */
+  readonly nestedTlb: boolean;
+  /** Cores fetch a group ahead of execution. */
+  readonly fetchAhead: boolean;
   readonly kernel: KernelText;
   /** Stores made to the image at boot, before replication: word offsets from `_text` and values. */
   readonly bootStores: { readonly words: Int32Array; readonly values: Uint32Array };

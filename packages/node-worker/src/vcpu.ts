@@ -65,7 +65,7 @@ export class Vcpu {
 
   /** The walk: PC and return addresses as offsets from `_text`, and groups until it gives a function up. */
   pc = 0;
-  readonly callStack: Int32Array = new Int32Array(64);
+  readonly callStack: Int32Array;
   callDepth = 0;
   patience = 0;
   /** The running walk's current span ends here. */
@@ -126,10 +126,11 @@ export class Vcpu {
   stage1Remote = 0;
   faults = 0;
 
-  constructor(cpu: number, core: number, seed: number, profile: LatencyProfile) {
+  constructor(cpu: number, core: number, seed: number, profile: LatencyProfile, callDepth: number) {
     const { caches } = profile;
     this.cpu = cpu;
     this.core = core;
+    this.callStack = new Int32Array(callDepth);
     this.random = new Random(seed, 'walk', cpu);
     this.l1i = new InstructionCache(caches.l1i.bytes, caches.l1i.ways);
     this.l2 = new TagCache(caches.l2.bytes, caches.l2.ways);

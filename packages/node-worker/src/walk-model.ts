@@ -1,6 +1,6 @@
 import type { Random } from '@numalab/base';
 
-/** The i-th most popular function is called with weight 1/(i+1) (Zipf, exponent 1), in integers of 2^-20. */
+/** The i-th most popular function is called with weight (i+1)^-exponent (Zipf), in integers of 2^-20. */
 const SCALE = 2 ** 20;
 
 /**
@@ -12,7 +12,7 @@ export class FunctionPicker {
   private readonly cumulative: Float64Array;
   private readonly total: number;
 
-  constructor(functions: Int32Array, random: Random) {
+  constructor(functions: Int32Array, random: Random, exponent: number) {
     this.order = functions.slice();
     for (let i = this.order.length - 1; i > 0; i--) {
       const j = random.below(i + 1);
@@ -23,7 +23,9 @@ export class FunctionPicker {
     this.cumulative = new Float64Array(this.order.length);
     let sum = 0;
     for (let i = 0; i < this.order.length; i++) {
-      sum += Math.ceil(SCALE / (i + 1));
+      let weight = SCALE;
+      for (let k = 0; k < exponent; k++) weight /= i + 1;
+      sum += Math.ceil(weight);
       this.cumulative[i] = sum;
     }
     this.total = sum;

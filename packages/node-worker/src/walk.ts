@@ -19,13 +19,16 @@ import {
   LINE_CELLS,
   literalOffset,
 } from '@numalab/machine';
+import { nodeBase } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { type FetchGroup, MODE_TASK, SERVED_L1I, SERVED_REMOTE, SERVED_SHARED, type Vcpu } from './vcpu.ts';
 
 /** Groups a walk executes before it gives the current function up, so that no loop in the text holds it for ever. */
 const PATIENCE = 512;
-/** One ADRP in this many is followed by a load from the page it names. */
-const ADRP_LOADS = 4;
+/** Resolution of the scenario's fractions. */
+const FRACTION = 2 ** 20;
+/** A load from a device (assumed: no figure is public). */
+const MMIO_LOAD_PS = 500_000;
 /** Length of a duty cycle: within each a core executes for the fraction `duty`. */
 const DUTY_PERIOD_PS = 10_000_000;
 
@@ -43,6 +46,10 @@ export class Walk {
   private readonly spanEnd: number;
   private readonly cyclePs: number;
   private readonly activePs: number;
+  private readonly loads: number;
+  private readonly touches: number;
+  private readonly mmioTouches: number;
+  private readonly fetchAhead: boolean;
 
   constructor(node: NodeProcess) {
     const { kernel, workload } = node.spec;
@@ -53,6 +60,10 @@ export class Walk {
     this.spanStart = node.layout.spanStart;
     this.spanEnd = node.layout.spanEnd;
     this.cyclePs = node.latencies.cyclePs;
+    this.loads = Math.round(workload.loads * FRACTION);
+    this.mmioTouches = Math.round(workload.mmio * FRACTION);
+    this.touches = this.mmioTouches + Math.round(workload.data * FRACTION);
+    this.fetchAhead = node.spec.fetchAhead;
     this.activePs = Math.round(DUTY_PERIOD_PS * workload.duty);
   }
 
@@ -92,7 +103,7 @@ export class Walk {
         }
       }
       const { ahead } = cpu;
-      if (ahead.offset !== offset + 16 && !this.fetch(cpu, offset + 16, ahead)) ahead.offset = -1;
+      if (this.fetchAhead && ahead.offset !== offset + 16 && !this.fetch(cpu, offset + 16, ahead)) ahead.offset = -1;
       const from = cpu.time;
       this.execute(cpu, group);
       cpu.activeTicks += cpu.time - from;
@@ -223,7 +234,7 @@ export class Walk {
   }
 
   private push(cpu: Vcpu, offset: number): void {
-    cpu.callStack[cpu.callDepth & 63] = offset;
+    cpu.callStack[cpu.callDepth % cpu.callStack.length] = offset;
     cpu.callDepth++;
   }
 
@@ -250,6 +261,40 @@ export class Walk {
     cpu.fetchTicks += ticks;
     cpu.pc = next;
     if (--cpu.patience < 0) this.leave(cpu);
+    if (this.touches > 0 && cpu.task === null) {
+      const draw = cpu.random.below(FRACTION);
+      if (draw < this.touches) this.touch(cpu, draw < this.mmioTouches);
+    }
+  }
+
+  /** Begins a touch of memory outside the image, through stage 2 alone: what the kernel does with its data and devices. */
+  private touch(cpu: Vcpu, isMmio: boolean): void {
+    const { node } = this;
+    const { spec, layout } = node;
+    const page = 4096;
+    let ipa = cpu.random.below(Math.max(1, spec.base / page)) * page;
+    if (!isMmio) {
+      const home = cpu.random.below(spec.nodes);
+      const start = home === 0 ? layout.stage1Pa + layout.stage1Bytes : nodeBase(spec, home);
+      const end =
+        spec.strategy === 'none'
+          ? nodeBase(spec, home + 1)
+          : Math.min(layout.poolPa[home]!, home === 0 ? Infinity : layout.copyPa[home]!);
+      ipa = start + cpu.random.below(Math.floor((end - start) / page)) * page;
+    } else if (spec.base === 0) return;
+    cpu.mode = MODE_TASK;
+    cpu.task = this.touchIpa(cpu, ipa, isMmio);
+  }
+
+  private *touchIpa(cpu: Vcpu, ipa: number, isMmio: boolean): Task {
+    const { node } = this;
+    if (!(yield* node.reach(cpu, ipa, ACCESS_READ))) return;
+    cpu.loads++;
+    if (isMmio) yield MMIO_LOAD_PS;
+    else {
+      if (!node.coherence.isPresent(ipa)) cpu.loadsRemote++;
+      yield* node.coherence.load32(cpu, ipa);
+    }
   }
 
   private recordExecution(cpu: Vcpu, group: FetchGroup, first: number, end: number): void {
@@ -273,16 +318,17 @@ export class Walk {
       case CLASS_RET:
         if (cpu.callDepth === 0) return this.node.picker.pick(cpu.random);
         cpu.callDepth--;
-        return cpu.callStack[cpu.callDepth & 63]!;
+        return cpu.callStack[cpu.callDepth % cpu.callStack.length]!;
       case CLASS_INDIRECT_CALL:
         this.push(cpu, pc + 4);
         return this.node.picker.pick(cpu.random);
       case CLASS_INDIRECT_JUMP:
         return this.node.picker.pick(cpu.random);
       case CLASS_LITERAL_LOAD:
+        if (cpu.random.below(FRACTION) >= this.loads) return -1;
         return this.load(cpu, pc + literalOffset(word), pc + 4);
       case CLASS_ADRP:
-        if (cpu.random.below(ADRP_LOADS) !== 0) return -1;
+        if (cpu.random.below(FRACTION) >= this.loads) return -1;
         return this.load(cpu, (pc & ~4095) + adrpOffset(word) + cpu.random.below(1024) * 4, pc + 4);
       case CLASS_BARRIER:
         cpu.synchroniseContext();

@@ -249,8 +249,8 @@ describe('a kernel that cannot be used', () => {
   };
 
   it('is too large for the memory of a node: the message names both keys', () => {
-    // Without symbols, which would tell that the size is wrong.
-    const { bytes } = buildBuiltinKernel(BUILTIN_KERNEL_SEED, { kallsyms: 'none', relocations: 'relr' });
+    // RELA addends would tell that the size is wrong.
+    const { bytes } = buildBuiltinKernel(BUILTIN_KERNEL_SEED, { relocations: 'relr' });
     const file = altered('large.Image', 0x10, 0x1400_0000, bytes.slice());
     const scenario = scenarioOf(`{ kernel: { image: ${file} }, machine: { memoryPerNode: 256MiB } }`);
     const message =

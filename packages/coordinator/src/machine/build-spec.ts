@@ -48,7 +48,12 @@ interface Prepared {
   readonly outsideStores: WordStores;
 }
 
-const withCaches = (profile: LatencyProfile, caches: Caches): LatencyProfile => {
+/**
+ * The profile with the scenario's caches. A last-level cache that a socket shares is dealt out to its nodes, because only its owner
+ * may touch what belongs to a node.
+ */
+const withCaches = (profile: LatencyProfile, caches: Caches, sockets: readonly number[]): LatencyProfile => {
+  const sharers = caches.llc.sharedBy === 'socket' ? sockets.filter((socket) => socket === sockets[0]).length : 1;
   const source = 'machine.caches';
   const { l1i, l2, llc, tlbEntries, walkCacheEntries } = profile.caches;
   return {
@@ -56,7 +61,7 @@ const withCaches = (profile: LatencyProfile, caches: Caches): LatencyProfile => 
     caches: {
       l1i: { ...l1i, ...caches.l1i },
       l2: { ...l2, ...caches.l2 },
-      llc: { ...llc, ...caches.llc },
+      llc: { ...llc, ...caches.llc, bytes: Math.floor(caches.llc.bytes / sharers) },
       tlbEntries: caches.tlbEntries === tlbEntries[0] ? tlbEntries : [caches.tlbEntries, source],
       walkCacheEntries:
         caches.walkCacheEntries === walkCacheEntries[0] ? walkCacheEntries : [caches.walkCacheEntries, source],
@@ -126,7 +131,7 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     memoryPerNode: machine.memoryPerNode,
     base: machine.base,
     topology,
-    profile: withCaches(profile, machine.caches),
+    profile: withCaches(profile, machine.caches, topology.sockets),
     jitter: interconnect.jitter1024 / 1024,
     granule: machine.stage2.granule,
     ipaBits: machine.stage2.ipaBits,
@@ -141,7 +146,9 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     guarantee: guaranteeOf(scenario, strategy, overrides),
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,
-    workload: { durationPs: workload.durationPs, duty: workload.duty, probe: workload.probe },
+    nestedTlb: machine.caches.nested,
+    fetchAhead: machine.caches.fetchAhead > 0,
+    workload,
   };
   const full: MachineSpec = { ...part, arenaBytes: arenaBytes(part), seed: 0, writers: [] };
   checkRoom(scenario, full);

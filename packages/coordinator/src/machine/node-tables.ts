@@ -49,7 +49,7 @@ export const nodeTablesAt = async (
     throw new InputError(fieldOf(scenario, 'replication.strategy'), 'is none, which has no stage-2 tables');
   }
   if (at === 'boot') return bootNodeTables(spec, node);
-  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, () => null);
+  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, null);
   const { interrupted } = await machine.run(signal());
   const { memory, tables } = machine.nodes[node]!;
   return interrupted ? null : { memory, tables: tables! };

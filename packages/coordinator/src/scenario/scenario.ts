@@ -182,11 +182,11 @@ export interface WorkloadScenario {
   readonly zipf: number;
   /** Depth of the call stack of the random walk. */
   readonly callDepth: number;
-  /** Fraction of steps that load a word of rodata or a literal, 0 to 1. */
+  /** Share of literal loads and ADRPs that are followed by the load, 0 to 1. */
   readonly loads: number;
-  /** Fraction of steps that touch other RAM (and so populate stage 2), 0 to 1. */
+  /** Touches of other RAM (they populate stage 2) per fetched group of four words, 0 to 1. */
   readonly data: number;
-  /** Fraction of steps that touch MMIO, 0 to 1. */
+  /** Touches of MMIO per fetched group of four words, 0 to 1. */
   readonly mmio: number;
 }
 

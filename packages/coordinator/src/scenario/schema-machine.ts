@@ -24,7 +24,10 @@ const caches = z
     tlbEntries: whole(16, 65_536).optional().describe('Entries of a core’s TLB; default: the profile’s'),
     walkCacheEntries: whole(4, 65_536).optional().describe('Entries of a core’s walk cache; default: the profile’s'),
     nested: flag().default(false).describe('The TLB holds the two stages apart instead of combined entries'),
-    fetchAhead: whole(0, 64).default(4).describe('Words that a core fetches ahead of execution'),
+    fetchAhead: z
+      .union([z.literal(0), z.literal(4)])
+      .default(4)
+      .describe('Words that a core fetches ahead of execution: a group of four, or none'),
   })
   .prefault({})
   .describe('Caches and TLBs; what is left out comes from the profile');

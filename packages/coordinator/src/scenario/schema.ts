@@ -95,11 +95,11 @@ const workloadSchema = z
     writes: whole(0, 1_000_000_000).nullable().default(null).describe('Endless writers stop after so many writes'),
     duty: fraction().default(0.05).describe('Fraction of the time in which vCPUs execute'),
     probe: flag().default(true).describe('vCPUs of other nodes fetch words in flight or just written'),
-    zipf: z.number().min(0).max(3).default(1).describe('Exponent of the distribution that functions are picked by'),
+    zipf: whole(0, 3).default(1).describe('Zipf exponent of the choice of functions; 0: all alike'),
     callDepth: whole(1, 256).default(16).describe('Depth of the call stack'),
-    loads: fraction().default(0.1).describe('Fraction of steps that load from rodata or a literal'),
-    data: fraction().default(0.01).describe('Fraction of steps that touch other RAM'),
-    mmio: fraction().default(0).describe('Fraction of steps that touch MMIO'),
+    loads: fraction().default(0.25).describe('Share of literal loads and ADRPs that are followed by the load'),
+    data: fraction().default(0.0002).describe('Touches of other RAM per fetched group of four words'),
+    mmio: fraction().default(0).describe('Touches of MMIO per fetched group of four words'),
   })
   .prefault({})
   .describe('What vCPUs execute');

@@ -4,7 +4,12 @@ import type { WordMemory } from './word-memory.ts';
 /** Bytes of a frame of the arena: the unit in which memory is committed. */
 const FRAME_BYTES = 64 * 1024;
 const FRAME_SHIFT = 16;
+/** Of the low bits of an address, which `&` takes exactly whatever its size. Bases are multiples of a frame. */
+const FRAME_MASK = FRAME_BYTES - 1;
 const FRAME_WORDS = FRAME_BYTES / 4;
+
+/** Images as cells, numbered 0: every node of a machine is filled from the same words. */
+const templates = new WeakMap<Uint32Array, Uint32Array>();
 
 /**
  * A stretch of one node's memory that holds a copy of the kernel's text: every word has beside it the number of the write
@@ -23,7 +28,7 @@ export interface SharedNodeMemory {
   readonly bytes: number;
   readonly arena: Uint32Array;
   readonly directory: Int32Array;
-  readonly texts: readonly TextRegion[];
+  readonly text: TextRegion | null;
 }
 
 /**
@@ -39,7 +44,7 @@ export class NodeMemory implements WordMemory {
   private readonly arena: Uint32Array;
   private readonly directory: Int32Array;
   private usedFrames = 0;
-  private readonly texts: TextRegion[] = [];
+  private text: TextRegion | null = null;
 
   /** `arenaBytes` bounds what can be committed outside text regions; it is address space, not memory. */
   constructor(base: number, bytes: number, arenaBytes: number, shared?: SharedNodeMemory) {
@@ -48,13 +53,13 @@ export class NodeMemory implements WordMemory {
     this.arena =
       shared?.arena ?? new Uint32Array(new SharedArrayBuffer(Math.ceil(arenaBytes / FRAME_BYTES) * FRAME_BYTES));
     this.directory = shared?.directory ?? new Int32Array(new SharedArrayBuffer(4 * Math.ceil(bytes / FRAME_BYTES)));
-    if (shared !== undefined) this.texts.push(...shared.texts);
+    this.text = shared?.text ?? null;
   }
 
   /** This memory as plain data; see {@link attach}. */
   share(): SharedNodeMemory {
-    const { base, bytes, arena, directory, texts } = this;
-    return { base, bytes, arena, directory, texts };
+    const { base, bytes, arena, directory, text } = this;
+    return { base, bytes, arena, directory, text };
   }
 
   /** The memory that {@link share} described, for reading. */
@@ -62,23 +67,28 @@ export class NodeMemory implements WordMemory {
     return new NodeMemory(shared.base, shared.bytes, 0, shared);
   }
 
-  /** Makes [base, base + bytes) a text region whose words are all numbered 0. `words` are its initial contents. */
+  /**
+   * Makes [base, base + 4 × words.length) the node's text region, its words all numbered 0. A node has one at most: the
+   * primary or a replica.
+   */
   addText(base: number, words: Uint32Array): TextRegion {
-    assert(this.contains(base) && base % 64 === 0, 'a text region must lie in its node, line-aligned');
+    assert(this.text === null && this.contains(base) && base % 64 === 0, 'one text region, in its node, line-aligned');
     const cells = new Uint32Array(new SharedArrayBuffer(words.length * 8));
     const region = { base, bytes: words.length * 4, cells };
     this.fillText(region, words);
-    this.texts.push(region);
+    this.text = region;
     return region;
   }
 
   /** Sets a region back to `words`, numbered 0. */
   fillText(region: TextRegion, words: Uint32Array): void {
-    const { cells } = region;
-    for (let i = 0, j = 0; i < words.length; i++, j += 2) {
-      cells[j] = words[i]!;
-      cells[j + 1] = 0;
+    let template = templates.get(words);
+    if (template === undefined) {
+      template = new Uint32Array(words.length * 2);
+      for (let i = 0; i < words.length; i++) template[2 * i] = words[i]!;
+      templates.set(words, template);
     }
+    region.cells.set(template);
   }
 
   /** Forgets all contents but the text regions', and gives the frames back. */
@@ -94,15 +104,15 @@ export class NodeMemory implements WordMemory {
 
   /** The text region around `pa`, or null. */
   textAt(pa: number): TextRegion | null {
-    for (const region of this.texts) if (pa >= region.base && pa < region.base + region.bytes) return region;
-    return null;
+    const { text } = this;
+    return text !== null && pa >= text.base && pa < text.base + text.bytes ? text : null;
   }
 
   load32(pa: number): number {
     const region = this.textAt(pa);
     if (region !== null) return region.cells[((pa - region.base) >>> 2) * 2]!;
     const frame = this.directory[Math.floor((pa - this.base) / FRAME_BYTES)];
-    return frame ? this.arena[((frame - 1) << (FRAME_SHIFT - 2)) + ((pa % FRAME_BYTES) >>> 2)]! : 0;
+    return frame ? this.arena[((frame - 1) << (FRAME_SHIFT - 2)) + ((pa & FRAME_MASK) >>> 2)]! : 0;
   }
 
   /** The number of the write that put the word at `pa` there; 0 outside text regions. */
@@ -132,7 +142,7 @@ export class NodeMemory implements WordMemory {
       frame = ++this.usedFrames;
       this.directory[index] = frame;
     }
-    return ((frame - 1) << (FRAME_SHIFT - 2)) + ((pa % FRAME_BYTES) >>> 2);
+    return ((frame - 1) << (FRAME_SHIFT - 2)) + ((pa & FRAME_MASK) >>> 2);
   }
 
   /** Copies the line (64 bytes) at `pa` as 16 words and 16 numbers into `out`, in pairs. */
