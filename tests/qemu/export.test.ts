@@ -81,7 +81,7 @@ const options = (combination: Combination): string[] => {
     'default',
     '--node',
     `${node}`,
-    ...(atEnd ? ['--at', 'end'] : []),
+    ...(atEnd ? ['--at', 'end', '--duration', '100us'] : []),
     ...set.flatMap((value) => ['--set', value]),
   ];
 };

@@ -205,7 +205,7 @@ export class Coherence {
   private dirtyLine(line: number): Uint32Array {
     const found = this.dirty.get(line);
     if (found !== undefined) return found;
-    if (this.dirty.size >= DIRTY_LINES) this.clean(this.dirty.keys().next().value!);
+    if (this.dirty.size >= DIRTY_LINES && !this.node.spec.dic) this.clean(this.dirty.keys().next().value!);
     const cells = new Uint32Array(LINE_CELLS);
     this.node.memory.readLine(line, cells, 0);
     this.dirty.set(line, cells);
@@ -222,6 +222,12 @@ export class Coherence {
       memory.writeNumber = cells[2 * i + 1]!;
       memory.store32(line + 4 * i, cells[2 * i]!);
     }
+  }
+
+  /** {@link clean} as a message: with DIC this is when this node's instruction caches drop the line. */
+  onClean(line: number): void {
+    this.clean(line);
+    if (this.node.spec.dic) for (const cpu of this.node.cpus) this.node.dropInstructionLine(cpu, line);
   }
 
   /** Writes all dirty lines back, as a cache does sooner or later. */

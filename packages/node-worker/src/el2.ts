@@ -11,6 +11,7 @@ import {
   EC_DATA_ABORT,
   EEXIST,
   EmulatedStore,
+  ExclusiveMonitor,
   ENOMEM,
   emulateFromSyndrome,
   FSC_PERMISSION,
@@ -64,6 +65,8 @@ export class El2 {
   injected = 0;
   emulationsChecked = 0;
   private readonly expected = new CpuRegisters();
+  /** EL2's decoder uses the monitor up; the core's own is what E1 compares with. */
+  private readonly monitor = new ExclusiveMonitor();
 
   constructor(node: NodeProcess) {
     this.node = node;
@@ -130,7 +133,9 @@ export class El2 {
     this.lazyFaults++;
     yield* this.lock(cpu);
     yield node.latencies.handlePs;
+    node.tableOps?.locked?.(0);
     const result = yield* node.maintenance.perform(cpu, node.host.handleTranslationFault(ipa));
+    node.tableOps?.unlocked?.(0);
     this.unlock(cpu);
     if (result === -ENOMEM) {
       node.observations.report(
@@ -156,7 +161,9 @@ export class El2 {
     let word = 0;
     if (!emulateFromSyndrome(esr, far, cpu.registers, store)) {
       word = yield* this.trappedInstruction(cpu);
-      if (!decodeTrappedStore(word, far, cpu.registers, cpu.monitor, store)) {
+      if (cpu.monitor.armed) this.monitor.arm(cpu.monitor.va, cpu.monitor.bytes);
+      else this.monitor.clear();
+      if (!decodeTrappedStore(word, far, cpu.registers, this.monitor, store)) {
         if (store.refusal === REFUSE_OTHER_ADDRESS) return RETRY;
         return this.refuse(REFUSAL_TEXTS[store.refusal]!);
       }

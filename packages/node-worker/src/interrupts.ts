@@ -1,6 +1,6 @@
 import { INTERRUPTED, IPI_PARK } from '@numalab/interconnect';
 import type { NodeProcess } from './node.ts';
-import { MODE_PARKED, MODE_TASK, MODE_WALK, type Vcpu } from './vcpu.ts';
+import { MODE_PARKED, MODE_WALK, type Vcpu } from './vcpu.ts';
 
 /** An interrupt that one core sent to all others: the node answers when the last of its cores has taken it. */
 interface Group {
@@ -12,8 +12,8 @@ interface Group {
 
 /**
  * Inter-processor interrupts on one node. A core that walks or sleeps takes one at once; a core in a task takes it when
- * interrupts are not masked. It is parked, as by stop_machine's stopper thread, only when its task can be preempted: at its
- * end, or while it sleeps in a mutex.
+ * interrupts are not masked. It is parked, as by stop_machine's stopper thread, only when it runs no task: what numalab
+ * takes for a task spins or has preemption off, and one that sleeps in a mutex does not run.
  */
 export class Interrupts {
   private readonly node: NodeProcess;
@@ -43,8 +43,7 @@ export class Interrupts {
   private canTake(cpu: Vcpu, purpose: number): boolean {
     if (cpu.mode === MODE_WALK) return true;
     if (cpu.mode === MODE_PARKED) return purpose !== IPI_PARK;
-    if (purpose === IPI_PARK) return cpu.preemptible && cpu.blocked;
-    return !cpu.masked;
+    return purpose !== IPI_PARK && !cpu.masked;
   }
 
   private take(cpu: Vcpu, group: Group, at: number): void {
@@ -54,7 +53,6 @@ export class Interrupts {
     cpu.notBefore = done;
     cpu.synchroniseContext();
     if (group.purpose === IPI_PARK) {
-      cpu.resumeMode = cpu.mode;
       cpu.resumeTime = sleeps ? cpu.time : done;
       cpu.mode = MODE_PARKED;
       cpu.time = Infinity;
@@ -74,29 +72,15 @@ export class Interrupts {
     for (const group of waiting.splice(0)) this.offer(cpu, group, at);
   }
 
-  /** The core sleeps in its task: it may be parked now if it sleeps in a mutex. */
-  mayPark(cpu: Vcpu, at: number): void {
-    if (cpu.preemptible) this.deliverPending(cpu, at);
-  }
-
-  isParked(cpu: Vcpu): boolean {
-    return cpu.mode === MODE_PARKED;
-  }
-
   /** stop_machine is over: every parked core leaves its loop through an ISB. */
   onResume(_from: number, _core: number, at: number): void {
     for (const cpu of this.node.cpus) {
       if (cpu.mode !== MODE_PARKED) continue;
-      cpu.mode = cpu.resumeMode;
+      cpu.mode = MODE_WALK;
       cpu.synchroniseContext();
       const now = at + this.node.latencies.isbPs;
       cpu.time = cpu.resumeTime === Infinity ? Infinity : Math.max(now, cpu.resumeTime);
-      if (cpu.mode === MODE_TASK && cpu.wokenWhileParked) {
-        cpu.wokenWhileParked = false;
-        cpu.blocked = false;
-        cpu.time = now;
-      }
-      if (cpu.mode === MODE_WALK && this.node.stopped) cpu.time = Infinity;
+      if (this.node.stopped) cpu.time = Infinity;
       this.node.afterResume(cpu, now);
       this.deliverPending(cpu, now);
     }

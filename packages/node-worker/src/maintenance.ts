@@ -109,7 +109,8 @@ export class Maintenance {
   *cleanLine(cpu: Vcpu, pa: number): Step<void> {
     const { node } = this;
     const line = pa - (pa % LINE_BYTES);
-    if (node.memory.contains(line)) node.coherence.clean(line);
+    // With DIC the clean makes instruction caches drop the line: other cores notice, so it goes as a message to itself.
+    if (node.memory.contains(line) && !node.spec.dic) node.coherence.clean(line);
     else {
       cpu.pendingMaintenance++;
       node.sendMemory(node.homeOf(line), link.CLEAN_LINE, line, cpu.core, 0, null, cpu.time);

@@ -39,6 +39,9 @@ export interface TableWatcher {
   readonly evidence: number;
   /** The acting thread (0: the node's EL2 context, 1: the hypervisor) performed `op`. */
   performed(op: TableOp, thread: number): void;
+  /** The thread has taken, or gives back, the lock of these tables. At boot it is held until the tables are made. */
+  locked?(thread: number): void;
+  unlocked?(thread: number): void;
 }
 
 /** Makes the watcher of a node's tables, before anything is in them. */
@@ -140,10 +143,12 @@ export class NodeProcess extends link.Process {
   }
 
   private buildTables(watcherOf: TableWatcherFactory | null): BootedTables {
-    return buildTables(this.id, this.spec, this.layout, this.memory, (config) => {
+    const tables = buildTables(this.id, this.spec, this.layout, this.memory, (config) => {
       this.tableOps = watcherOf?.(this.id, this.memory, config) ?? null;
       return this.tableOps?.observer ?? NO_OBSERVER;
     });
+    this.tableOps?.unlocked?.(0);
+    return tables;
   }
 
   private begin(): void {
@@ -328,21 +333,42 @@ export class NodeProcess extends link.Process {
     const step = cpu.task!.next();
     if (step.done === true) this.endTask(cpu);
     else if (step.value === WAIT) {
-      cpu.blocked = true;
-      cpu.time = Infinity;
-      this.interrupts.mayPark(cpu, this.now);
+      if (cpu.preemptible) this.suspend(cpu);
+      else {
+        cpu.blocked = true;
+        cpu.time = Infinity;
+      }
     } else cpu.time += step.value;
   }
 
-  private endTask(cpu: Vcpu): void {
-    const next = cpu.taskQueue.shift();
-    cpu.masked = false;
+  /** A task sleeps in a mutex: the core goes on with something else until the task is woken. */
+  private suspend(cpu: Vcpu): void {
+    cpu.suspended = cpu.task;
     cpu.preemptible = false;
-    if (next !== undefined) {
-      cpu.task = next();
+    this.walkOn(cpu);
+  }
+
+  private endTask(cpu: Vcpu): void {
+    cpu.masked = false;
+    const next = this.nextTask(cpu);
+    if (next === null) this.walkOn(cpu);
+    else {
+      cpu.task = next;
       this.interrupts.deliverPending(cpu, cpu.time);
-      return;
     }
+  }
+
+  /** The task that a core should run now: one that was woken, or the next in its queue unless one still sleeps. */
+  private nextTask(cpu: Vcpu): Task | null {
+    if (cpu.suspended === null) return cpu.taskQueue.shift()?.() ?? null;
+    if (!cpu.granted) return null;
+    const task = cpu.suspended;
+    cpu.suspended = null;
+    return task;
+  }
+
+  /** The core walks, or sleeps until its next span. */
+  private walkOn(cpu: Vcpu): void {
     cpu.task = null;
     cpu.mode = MODE_WALK;
     if (cpu === this.agentCpu || this.stopped) cpu.time = Infinity;
@@ -350,19 +376,26 @@ export class NodeProcess extends link.Process {
     this.interrupts.deliverPending(cpu, this.now);
   }
 
-  /** Runs a task on a core, now or when what it runs is over. */
+  /** A core that walks begins what it has to do; others do when what they run is over. */
+  private beginNext(cpu: Vcpu, at: number): void {
+    const task = cpu.mode === MODE_WALK ? this.nextTask(cpu) : null;
+    if (task !== null) this.switchTo(cpu, task, at);
+  }
+
+  /** Runs a task on a core, now or after those that it has to run before. */
   startTask(cpu: Vcpu, task: () => Task, at: number): void {
-    if (cpu.mode !== MODE_WALK) {
-      cpu.taskQueue.push(task);
-      return;
-    }
+    cpu.taskQueue.push(task);
+    this.beginNext(cpu, at);
+  }
+
+  private switchTo(cpu: Vcpu, task: Task, at: number): void {
     if (cpu.asleep || cpu.time === Infinity) {
       cpu.sleepUntil = cpu.time;
       cpu.asleep = true;
       cpu.time = Math.max(at, cpu.notBefore);
     }
     cpu.mode = MODE_TASK;
-    cpu.task = task();
+    cpu.task = task;
   }
 
   /** Suspends the running task until a message wakes its core. */
@@ -372,18 +405,13 @@ export class NodeProcess extends link.Process {
 
   /** A core has left stop_machine: what was put off begins. */
   afterResume(cpu: Vcpu, at: number): void {
-    const next = cpu.mode === MODE_WALK ? cpu.taskQueue.shift() : undefined;
-    if (next !== undefined) this.startTask(cpu, next, at);
+    this.beginNext(cpu, at);
   }
 
   /** A message for core `core` is here: its task goes on. */
   wake(core: number, at: number): void {
     const cpu = this.cpus[core]!;
     if (!cpu.blocked) return;
-    if (this.interrupts.isParked(cpu)) {
-      cpu.wokenWhileParked = true;
-      return;
-    }
     cpu.blocked = false;
     cpu.time = Math.max(at, cpu.notBefore);
   }
@@ -454,7 +482,7 @@ export class NodeProcess extends link.Process {
 
   private onProbe(word: number, at: number): void {
     const cpu = this.cpus[this.probes.below(this.spec.coresPerNode)]!;
-    if (cpu.mode === MODE_WALK) this.startTask(cpu, () => this.probe(cpu, word), at);
+    if (cpu.mode === MODE_WALK) this.switchTo(cpu, this.probe(cpu, word), at);
   }
 
   private handle(message: link.Message): void {
@@ -486,7 +514,7 @@ export class NodeProcess extends link.Process {
         this.coherence.onDropped(a, b, time);
         break;
       case link.CLEAN_LINE:
-        this.coherence.clean(a - (a % LINE_BYTES));
+        this.coherence.onClean(a - (a % LINE_BYTES));
         this.sendMaintenance(from, link.MAINTAINED, 0, b, 0, time);
         break;
       case link.MAINTAIN:
@@ -522,6 +550,7 @@ export class NodeProcess extends link.Process {
       case link.GRANTED:
         this.cpus[b]!.granted = true;
         this.wake(b, time);
+        this.beginNext(this.cpus[b]!, time);
         break;
       case link.PROBE:
         this.onProbe(a, time);

@@ -44,10 +44,10 @@ export class Vcpu {
   blocked = false;
   /** PSTATE.I: interrupts wait. */
   masked = false;
-  /** It may be parked while it waits: it sleeps in a mutex. */
+  /** Its task's next wait is a sleep in a mutex: the core does something else meanwhile. */
   preemptible = false;
-  /** A wait ended while it was parked. */
-  wokenWhileParked = false;
+  /** The task that sleeps. */
+  suspended: Task | null = null;
   task: Task | null = null;
   /** Tasks that begin when the current one ends. */
   readonly taskQueue: (() => Task)[] = [];
@@ -94,8 +94,7 @@ export class Vcpu {
   /** Where a walk that was interrupted by a task goes on sleeping until; and when an interrupt handler is done. */
   sleepUntil = 0;
   notBefore = 0;
-  /** What a parked core was doing, and when it would have acted next. */
-  resumeMode: number = MODE_WALK;
+  /** When a parked core would have acted next. */
   resumeTime = 0;
   /** Outstanding maintenance and stores, which a DSB waits for. */
   pendingMaintenance = 0;

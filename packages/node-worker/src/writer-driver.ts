@@ -11,6 +11,15 @@ import {
 import { CoreCpu } from './core-cpu.ts';
 import type { NodeProcess } from './node.ts';
 
+const MAX_AGENTS = 4096;
+
+/** How far an agent of a synthetic writer is. */
+interface AgentState {
+  done: number;
+  readonly own: number;
+  readonly random: Random;
+}
+
 /**
  * Starts the writers' actions on this node's cores: which action runs where and when follows from the plan alone, so every
  * node finds its own. Knows when this node's share of the finite work is done, and on node 0 when everybody's is.
@@ -25,6 +34,7 @@ export class WriterDriver {
   private durationOver = false;
   private reported = false;
   private nodesDone = 0;
+  private readonly agents = new Map<number, AgentState>();
   private readonly doneRows = new Set<number>();
   /** Actions finished. */
   actions = 0;
@@ -79,7 +89,12 @@ export class WriterDriver {
 
   private beginAction(index: number, k: number, at: number): void {
     const { node } = this;
-    const writer = node.spec.writers[index] as PatchWriter;
+    const writer = node.spec.writers[index] as PatchWriter | SyntheticWriter;
+    if (writer.kind === 'synthetic') {
+      const own = this.coreOf(writer.agents[k]!);
+      node.startTask(node.cpus[own]!, () => this.runSynthetic(index, writer, k, own), at);
+      return;
+    }
     const item = writer.items[k % writer.items.length]!;
     const round = Math.floor(k / writer.items.length);
     const core = this.coreOf(item.cpu);
@@ -95,45 +110,44 @@ export class WriterDriver {
   }
 
   private beginSynthetic(index: number, writer: SyntheticWriter): void {
-    for (const [agent, vcpu] of writer.agents.entries()) {
-      if (!this.isOwn(vcpu)) continue;
-      const core = this.coreOf(vcpu);
-      const actions = writer.actions;
-      const own =
-        actions === null ? Infinity : Math.floor((actions - agent + writer.agents.length - 1) / writer.agents.length);
-      if (own <= 0) continue;
-      if (actions !== null) this.outstanding++;
-      this.node.startTask(
-        this.node.cpus[core]!,
-        () => this.runSynthetic(index, writer, agent, core, own),
-        writer.startPs,
-      );
+    const { agents, actions, startPs, intervalPs } = writer;
+    for (const [agent, vcpu] of agents.entries()) {
+      const own = actions === null ? Infinity : Math.floor((actions - agent + agents.length - 1) / agents.length);
+      if (!this.isOwn(vcpu) || own <= 0) continue;
+      if (actions !== null) this.outstanding += own;
+      const random = new Random(this.node.spec.seed, 'synthetic', index * MAX_AGENTS + agent);
+      this.agents.set(index * MAX_AGENTS + agent, { done: 0, own, random });
+      const due = startPs + Math.floor((agent * intervalPs) / agents.length);
+      this.node.postLocal(due, link.BEGIN_ACTION, index, agent);
     }
   }
 
-  private *runSynthetic(index: number, writer: SyntheticWriter, agent: number, core: number, own: number): Task {
+  /** One store of an agent; its next is scheduled when it is over. */
+  private *runSynthetic(index: number, writer: SyntheticWriter, agent: number, core: number): Task {
     const { node } = this;
-    const random = new Random(node.spec.seed, 'synthetic', index * 4096 + agent);
     const cpu = node.cpus[core]!;
+    const state = this.agents.get(index * MAX_AGENTS + agent)!;
+    const { durationPs } = node.spec.workload;
+    if (state.own === Infinity && cpu.time >= durationPs) return;
+    const { random } = state;
+    const form = writer.forms[random.below(writer.forms.length)]!;
+    const place = writer.places[random.below(writer.places.length)]!;
+    const offset = place + random.below(Math.floor(16 / Math.min(16, form.bytes))) * form.bytes;
     const data = new Uint8Array(64);
-    for (let i = 0; i < own; i++) {
-      const due = writer.startPs + (i + agent / writer.agents.length) * writer.intervalPs;
-      if (own === Infinity && Math.max(due, cpu.time) >= node.spec.workload.durationPs) return;
-      if (due > cpu.time) yield Math.floor(due - cpu.time);
-      const form = writer.forms[random.below(writer.forms.length)]!;
-      const place = writer.places[random.below(writer.places.length)]!;
-      const offset = place + random.below(Math.floor(16 / Math.min(16, form.bytes))) * form.bytes;
-      // Every value is different: which agent, which of its writes, which byte group.
-      for (let b = 0; b < data.length; b += 4) {
-        data[b] = i;
-        data[b + 1] = i >> 8;
-        data[b + 2] = agent + (b << 4);
-        data[b + 3] = 0x40 + (b >> 2);
-      }
-      yield* storeSynthetic(this.cores[core]!, form, offset, data, writer.sync);
-      this.actions++;
+    // Every value is different: which agent, which of its writes, which byte group.
+    for (let b = 0; b < data.length; b += 4) {
+      data[b] = state.done;
+      data[b + 1] = state.done >> 8;
+      data[b + 2] = agent + (b << 4);
+      data[b + 3] = 0x40 + (b >> 2);
     }
-    this.finished(true);
+    yield* storeSynthetic(this.cores[core]!, form, offset, data, writer.sync);
+    state.done++;
+    this.finished(state.own !== Infinity);
+    if (state.done === state.own) return;
+    const due = writer.startPs + Math.floor((state.done + agent / writer.agents.length) * writer.intervalPs);
+    const next = Math.max(due, cpu.time);
+    if (state.own !== Infinity || next < durationPs) node.postLocal(next, link.BEGIN_ACTION, index, agent);
   }
 
   private beginRecorded(index: number, writer: RecordedWriter): void {

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hex, InputError } from '@numalab/base';
-import { nodeTablesAt, segmentBytes, tablePages, tableSegments } from '../machine/node-tables.ts';
+import { buildSpecWithTables, nodeTablesAt, segmentBytes, tablePages, tableSegments } from '../machine/node-tables.ts';
 import { displayPath } from '../scenario/files.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type CommandContext, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
@@ -25,8 +25,10 @@ export const exportTablesCommand = async (
   context: CommandContext,
 ): Promise<number> => {
   const { node, out, at, seed } = options;
+  const prepared = buildSpecWithTables(scenario, seed);
+  // Before a run that may take long, and after all that bad input can be refused for.
   withFiles(out, () => mkdirSync(out, { recursive: true }));
-  const found = await nodeTablesAt(scenario, seed, node, at, () => context.signal);
+  const found = await nodeTablesAt(prepared, node, at, () => context.signal);
   if (found === null) return EXIT_INTERRUPTED;
   const { config } = found.tables;
   const pages = tablePages(found);

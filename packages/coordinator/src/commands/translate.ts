@@ -11,7 +11,7 @@ import {
   fscType,
   type Stage2Walker,
 } from '@numalab/machine';
-import { nodeTablesAt, walkerOf } from '../machine/node-tables.ts';
+import { buildSpecWithTables, nodeTablesAt, walkerOf } from '../machine/node-tables.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type CommandContext, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
 import type { TranslateOptions } from './options.ts';
@@ -85,7 +85,7 @@ export const translateCommand = async (
   { node, access, at, seed }: TranslateOptions,
   context: CommandContext,
 ): Promise<number> => {
-  const found = await nodeTablesAt(scenario, seed, node, at, () => context.signal);
+  const found = await nodeTablesAt(buildSpecWithTables(scenario, seed), node, at, () => context.signal);
   if (found === null) return EXIT_INTERRUPTED;
   const walker = walkerOf(found);
   // All of the input is judged before the first answer, so that bad input prints no answers.

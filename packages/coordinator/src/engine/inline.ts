@@ -85,8 +85,11 @@ export class InlineMachine {
     outbox.length = 0;
   }
 
-  /** Runs until nothing is left to happen, or `signal` aborts. Lets the event loop turn now and then. */
-  async run(signal?: AbortSignal): Promise<RawRun> {
+  /**
+   * Runs until nothing is left to happen, or `signal` aborts. Lets the event loop turn now and then, and tells `progress` the
+   * virtual time in picoseconds.
+   */
+  async run(signal?: AbortSignal, progress?: (virtualPs: number) => void): Promise<RawRun> {
     const started = performance.now();
     let lastTurn = started;
     let interrupted = false;
@@ -95,6 +98,7 @@ export class InlineMachine {
       if ((++checks & 255) !== 0) continue;
       const now = performance.now();
       if (now - lastTurn < 50) continue;
+      progress?.(this.nodes[0]!.time);
       await new Promise((resolve) => setImmediate(resolve));
       lastTurn = performance.now();
       if (signal?.aborted === true) {

@@ -1,6 +1,6 @@
 import { judge, type Judgement, judgeTables, watchTables } from '@numalab/checkers';
 import { Digest } from '@numalab/base';
-import { imageWords, layOut, type MachineSpec, type WatchMap } from '@numalab/node-worker';
+import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
 import { PROTOCOLS } from '@numalab/protocols';
 import { InlineMachine, type RawRun } from './inline.ts';
 
@@ -12,6 +12,10 @@ export interface PlacementOptions {
   /** Windows are this many times shorter than they may be. */
   readonly windowDivisor?: number;
   readonly signal?: AbortSignal;
+  /** Told now and then how far virtual time is, in picoseconds. */
+  readonly progress?: (virtualPs: number) => void;
+  /** Watches each node's table edits instead of the judge of T4 alone; `inline` only. */
+  readonly watcherOf?: TableWatcherFactory;
 }
 
 /** What judges need beside the run itself. */
@@ -66,6 +70,7 @@ const runRaw = async (spec: MachineSpec, watch: WatchMap, options: PlacementOpti
     const { runThreads } = await import('./threads.ts');
     return await runThreads(spec, spec.protocol, watch, options);
   }
-  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, watchTables, options.windowDivisor ?? 1);
-  return await machine.run(options.signal);
+  const { watcherOf = watchTables, windowDivisor = 1 } = options;
+  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, watcherOf, windowDivisor);
+  return await machine.run(options.signal, options.progress);
 };

@@ -12,7 +12,7 @@ import { buildTables, layOut, type MachineSpec, nodeBase } from '@numalab/node-w
 import { PROTOCOLS } from '@numalab/protocols';
 import { InlineMachine } from '../engine/inline.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { buildSpec } from './build-spec.ts';
+import { buildSpec, type PreparedMachine } from './build-spec.ts';
 import { fieldOf } from './place.ts';
 
 /** The stage-2 tables of one node, and the memory that holds them. */
@@ -33,21 +33,22 @@ export const bootNodeTables = (spec: MachineSpec, node: number): NodeTables => {
   return { memory, tables: buildTables(node, spec, layOut(spec), memory) };
 };
 
-/**
- * The tables of `node` at the end of boot, or after a whole run. Throws InputError if the scenario has no stage 2; returns null
- * if the run was interrupted through `signal`.
- */
+/** {@link buildSpec} for a scenario whose tables are asked for. Throws InputError if it has no stage 2, too. */
+export const buildSpecWithTables = (scenario: Scenario, seed: number): PreparedMachine => {
+  const prepared = buildSpec(scenario, seed);
+  if (prepared.spec.strategy === 'none') {
+    throw new InputError(fieldOf(scenario, 'replication.strategy'), 'is none, which has no stage-2 tables');
+  }
+  return prepared;
+};
+
+/** The tables of `node` at the end of boot, or after a whole run; null if that was interrupted through `signal`. */
 export const nodeTablesAt = async (
-  scenario: Scenario,
-  seed: number,
+  { spec, watch }: PreparedMachine,
   node: number,
   at: 'boot' | 'end',
   signal: () => AbortSignal,
 ): Promise<NodeTables | null> => {
-  const { spec, watch } = buildSpec(scenario, seed);
-  if (spec.strategy === 'none') {
-    throw new InputError(fieldOf(scenario, 'replication.strategy'), 'is none, which has no stage-2 tables');
-  }
   if (at === 'boot') return bootNodeTables(spec, node);
   const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, null);
   const { interrupted } = await machine.run(signal());

@@ -1,0 +1,52 @@
+import type { LatencyProfile } from '@numalab/machine';
+import type { PreparedMachine } from '../machine/build-spec.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+
+interface Sourced {
+  readonly name: string;
+  readonly source: string;
+}
+
+/** Every figure of a profile with its source. */
+const figuresOf = ({ dram, line, bandwidth, core, caches }: LatencyProfile): Sourced[] => {
+  const figures: Sourced[] = [];
+  for (const [name, by] of Object.entries({ dram, line, bandwidth })) {
+    figures.push({ name, source: by.local[1] });
+    for (const [, , source] of [...by.sameSocket, ...by.otherSocket]) figures.push({ name, source });
+  }
+  for (const [name, [, source]] of Object.entries(core)) figures.push({ name, source });
+  const { l1i, l2, llc, tlbEntries, walkCacheEntries } = caches;
+  for (const [name, { source }] of Object.entries({ l1i, l2, llc })) figures.push({ name, source });
+  for (const [name, [, source]] of Object.entries({ tlbEntries, walkCacheEntries })) figures.push({ name, source });
+  return figures;
+};
+
+const profileNote = (profile: LatencyProfile): string => {
+  const figures = figuresOf(profile);
+  const guessed = figures.filter(({ source }) => source.startsWith('assumed'));
+  const names = [...new Set(guessed.map(({ name }) => name))].join(', ');
+  const rest = guessed.length === 0 ? '' : `: ${names}`;
+  return `${guessed.length} of the ${figures.length} figures of profile ${profile.name} are assumed, not published${rest}`;
+};
+
+const jitterNote = (jitter: number): string =>
+  jitter === 0
+    ? 'latencies do not vary (interconnect.jitter 0)'
+    : `jitter of link latencies is log-normal with sigma 0.2${jitter === 1 ? '' : ` times ${jitter}`}, and only adds`;
+
+/** What a run takes for granted, one sentence each. */
+export const assumptionsOf = (scenario: Scenario, { spec, notes }: PreparedMachine): readonly string[] => {
+  const { duty, probe } = scenario.workload;
+  const list = [
+    ...notes,
+    profileNote(spec.profile),
+    jitterNote(spec.jitter),
+    'vCPUs walk the real text at random and interpret nothing: how far caches help depends on the walk',
+    `vCPUs execute ${Number((duty * 100).toPrecision(6))} % of the time (workload.duty); figures per time scale with it`,
+  ];
+  if (probe) list.push('vCPUs of other nodes fetch the words being written (workload.probe), more often than kernels do');
+  if (spec.strategy === 'stage2') {
+    list.push('EL2 applies writes in a context of its own on each node, which takes no time from the vCPUs');
+  }
+  return list;
+};

@@ -1,0 +1,72 @@
+import type { KernelImage } from '@numalab/kernel';
+import { ACCESS_READ, decodeStage2Config, NodeMemory, Stage2Walker } from '@numalab/machine';
+import { layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
+import { formatSize } from '../scenario/units.ts';
+import type { MemoryFigures } from './run-result.ts';
+
+/** Bytes of the replicated range by the size of the leaf, contiguous group included, that maps them on one node. */
+const leafBytesOf = (spec: MachineSpec, { memory, tables }: NodeReport): Record<string, number> => {
+  const bytes: Record<string, number> = {};
+  if (tables === null) return bytes;
+  const walker = new Stage2Walker(
+    NodeMemory.attach(memory),
+    decodeStage2Config(tables.vtcr, tables.vttbr, tables.paMax),
+  );
+  const { imageIpa } = layOut(spec);
+  for (const { start, end, kind } of spec.kernel.ranges) {
+    if (kind === 'hole') continue;
+    for (let ipa = imageIpa + start; ipa < imageIpa + end; ) {
+      if (walker.walk(ipa, ACCESS_READ) !== 0) break;
+      const next = Math.min(imageIpa + end, ipa - (ipa % walker.leafBytes) + walker.leafBytes);
+      const size = formatSize(walker.leafBytes);
+      bytes[size] = (bytes[size] ?? 0) + next - ipa;
+      ipa = next;
+    }
+  }
+  return bytes;
+};
+
+const bytesOfKind = ({ kernel }: MachineSpec, wanted: string): number =>
+  kernel.ranges.reduce((sum, { start, end, kind }) => sum + (kind === wanted ? end - start : 0), 0);
+
+/** Constant bytes of the kernel's own text and rodata, as far as they are known to be constant. */
+const constantBytes = ({ regions, el2Text, constantRodataEnd }: KernelImage): number => {
+  const text = regions.text!;
+  const el2 = el2Text === null ? 0 : el2Text.end - el2Text.start;
+  return Math.max(text.end, constantRodataEnd ?? 0) - text.start - el2;
+};
+
+/** What one node takes for replication. `spec.strategy` none takes nothing. */
+export const nodeMemoryFigures = (spec: MachineSpec, image: KernelImage, report: NodeReport): MemoryFigures => {
+  const replicates = spec.strategy === 'stage2';
+  const { spanStart, spanEnd } = layOut(spec);
+  const replicatedBytes = replicates ? bytesOfKind(spec, 'replica') : 0;
+  return {
+    replicaBytes: replicates && report.id > 0 ? spanEnd - spanStart : 0,
+    replicatedBytes,
+    holeBytes: replicates ? bytesOfKind(spec, 'hole') : 0,
+    sharedBytes: replicates ? bytesOfKind(spec, 'shared') : 0,
+    notReplicatedConstantBytes: Math.max(0, constantBytes(image) - replicatedBytes),
+    stage2Bytes: report.stage2?.usedBytes ?? 0,
+    stage2ReservedBytes: report.stage2?.reservedBytes ?? 0,
+    leafBytes: leafBytesOf(spec, report),
+    committedBytes: report.committedBytes,
+  };
+};
+
+/** All nodes together; what is the same on every node (a copy's size) stays as it is. */
+export const totalMemory = (nodes: readonly MemoryFigures[]): MemoryFigures => {
+  const sum = (pick: (memory: MemoryFigures) => number): number => nodes.reduce((total, node) => total + pick(node), 0);
+  const leafBytes: Record<string, number> = {};
+  for (const node of nodes) {
+    for (const [size, bytes] of Object.entries(node.leafBytes)) leafBytes[size] = (leafBytes[size] ?? 0) + bytes;
+  }
+  return {
+    ...nodes[0]!,
+    replicaBytes: sum((memory) => memory.replicaBytes),
+    stage2Bytes: sum((memory) => memory.stage2Bytes),
+    stage2ReservedBytes: sum((memory) => memory.stage2ReservedBytes),
+    committedBytes: sum((memory) => memory.committedBytes),
+    leafBytes,
+  };
+};
