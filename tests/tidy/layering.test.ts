@@ -1,5 +1,5 @@
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -79,9 +79,9 @@ const PLANTED: readonly Planted[] = [
     rule: 'useFilenamingConvention',
   },
   {
-    what: 'a function has 71 lines',
+    what: 'a function is longer than 70 lines',
     path: 'packages/base/src/long.ts',
-    text: `export const a = (): number => {\n  let x = 0;\n${'  x++;\n'.repeat(68)}  return x;\n};`,
+    text: `export const a = (): number => {\n  let x = 0;\n${'  x++;\n'.repeat(70)}  return x;\n};`,
     rule: 'noExcessiveLinesPerFunction',
   },
   {
@@ -124,6 +124,20 @@ describe('the linter, on files that break the layering', () => {
   });
 });
 
+/** Which of the pairs node resolves: the second package from a file of the first. */
+const resolvable = (pairs: readonly (readonly [string, string])[]): readonly (readonly [string, string])[] => {
+  const program = `
+    const { createRequire } = require('node:module');
+    const finds = ([from, to]) => {
+      try { return createRequire('${ROOT}/packages/' + from + '/src/index.ts').resolve('@numalab/' + to) !== ''; }
+      catch { return false; }
+    };
+    console.log(JSON.stringify(${JSON.stringify(pairs)}.filter(finds)));`;
+  // The start script of vitest sets NODE_PATH to a folder with all packages; imports never look there, but require does.
+  const env = { ...process.env, NODE_PATH: '' };
+  return JSON.parse(execFileSync(process.execPath, ['-e', program], { env, encoding: 'utf8' }));
+};
+
 describe('the workspace', () => {
   it('has the packages of the order and no other', () => {
     const packages = workspaceFolders().filter((folder) => folder.startsWith('packages/'));
@@ -143,12 +157,10 @@ describe('the workspace', () => {
     expect(Object.keys({ ...dependencies, ...devDependencies }).sort()).toEqual(tools);
   });
 
-  it.each(ORDER.slice(0, -1).map((name, i) => [name, ORDER[i + 1]!]))(
-    'keeps node from finding the package after it in %s',
-    (name, next) => {
-      const { resolve } = createRequire(join(ROOT, 'packages', name, 'src/index.ts'));
-      expect(() => resolve(`@numalab/${next}`)).toThrow(/Cannot find module/);
-      expect(createRequire(join(ROOT, 'tests/x.ts')).resolve(`@numalab/${next}`)).toContain(next);
-    },
-  );
+  it('keeps node from finding a package that is not declared', () => {
+    const pairs = ORDER.flatMap((from) => ORDER.map((to) => [from, to] as const)).filter(([from, to]) => from !== to);
+    const found = resolvable(pairs);
+    const left = pairs.filter(([from, to]) => ORDER.indexOf(to) < ORDER.indexOf(from));
+    expect(found).toEqual(left);
+  });
 });

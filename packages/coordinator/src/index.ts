@@ -1,3 +1,6 @@
 export { buildSpec, type PreparedMachine, type SpecOverrides } from './machine/build-spec.ts';
 export { bootNodeTables, type NodeTables, tablePages } from './machine/node-tables.ts';
+export { textAsSeen } from './result/dump-text.ts';
+export type * from './result/run-result.ts';
+export { type RunScenarioOptions, runScenario, runWithMachine, type ScenarioRun } from './result/run-scenario.ts';
 export * from './scenario/index.ts';

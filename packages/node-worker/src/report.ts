@@ -166,7 +166,9 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     tableFindings: node.tableOps?.findings ?? [],
     tableEdits: node.tableOps?.evidence ?? 0,
     stage2: stage2Of(node),
-    stuck: node.cpus.filter((cpu) => cpu.task !== null || cpu.suspended !== null || cpu.taskQueue.length > 0).map((cpu) => `CPU ${cpu.cpu} never ended its task`),
+    stuck: node.cpus
+      .filter((cpu) => cpu.task !== null || cpu.suspended !== null || cpu.taskQueue.length > 0)
+      .map((cpu) => `CPU ${cpu.cpu} never ended its task`),
     committedBytes: node.memory.committedBytes(),
   };
 };

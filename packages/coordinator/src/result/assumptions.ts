@@ -44,7 +44,8 @@ export const assumptionsOf = (scenario: Scenario, { spec, notes }: PreparedMachi
     'vCPUs walk the real text at random and interpret nothing: how far caches help depends on the walk',
     `vCPUs execute ${Number((duty * 100).toPrecision(6))} % of the time (workload.duty); figures per time scale with it`,
   ];
-  if (probe) list.push('vCPUs of other nodes fetch the words being written (workload.probe), more often than kernels do');
+  if (probe)
+    list.push('vCPUs of other nodes fetch the words being written (workload.probe), more often than kernels do');
   if (spec.strategy === 'stage2') {
     list.push('EL2 applies writes in a context of its own on each node, which takes no time from the vCPUs');
   }

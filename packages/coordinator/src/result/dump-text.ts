@@ -1,7 +1,7 @@
-import type { NodeReport } from '@numalab/node-worker';
-import { imageWords, layOut } from '@numalab/node-worker';
 import { assert } from '@numalab/base';
 import { NodeMemory } from '@numalab/machine';
+import type { NodeReport } from '@numalab/node-worker';
+import { imageWords, layOut } from '@numalab/node-worker';
 import type { PreparedMachine } from '../machine/build-spec.ts';
 
 /** The words of the replicated span in a node's memory: its own copy, or the primary on node 0. */

@@ -1,6 +1,6 @@
+import type { Refutation, RuleResult, Verdict } from '@numalab/checkers';
 import type { Finding } from '@numalab/node-worker';
 import type { Guarantee } from '@numalab/protocols';
-import type { Refutation, RuleResult, Verdict } from '@numalab/checkers';
 import type { RecordedSummary } from '../machine/recorded-trace.ts';
 
 /** Nearest-rank percentiles of latencies, picoseconds; null where there was nothing to measure. */

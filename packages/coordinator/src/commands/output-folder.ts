@@ -1,0 +1,38 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { InputError } from '@numalab/base';
+import { displayPath } from '../scenario/files.ts';
+
+/** A folder that an option names and a command writes to; it is made when this is. */
+export class OutputFolder {
+  private readonly option: string;
+  private readonly path: string;
+
+  /** Makes the folder. Throws InputError naming `option` if the operating system does not let us. */
+  constructor(option: string, path: string) {
+    this.option = option;
+    this.path = path;
+    this.attempt(path, () => mkdirSync(path, { recursive: true }));
+  }
+
+  /** Writes a file of the folder. Throws InputError like the constructor. */
+  write(name: string, content: string | Uint8Array): void {
+    const file = join(this.path, name);
+    this.attempt(file, () => writeFileSync(file, content));
+  }
+
+  /** Throws InputError unless files can be made in the folder, so that a long run does not end in vain. */
+  probe(name: string): void {
+    this.write(name, '');
+  }
+
+  private attempt(file: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      const { code, syscall } = error as NodeJS.ErrnoException;
+      if (syscall === undefined) throw error;
+      throw new InputError(this.option, `${displayPath(file)} cannot be written to (${code})`);
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import type { KernelImage } from '@numalab/kernel';
+import type { CommandContext } from '../commands/context.ts';
+import { wrap } from '../commands/text.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { formatDuration, formatSize } from '../scenario/units.ts';
+import { formatCount, formatTime } from './format.ts';
+import { type FigureRow, figureRows } from './report-figures.ts';
+import type { RunResult } from './run-result.ts';
+
+/** What the text needs beside the result. */
+export interface ReportContext {
+  readonly scenario: Scenario;
+  readonly image: KernelImage;
+  /** The command that runs this again. */
+  readonly replay: string;
+  readonly colors: CommandContext['colors'];
+  readonly columns: number;
+}
+
+const VIOLATIONS_SHOWN = 5;
+const LABEL_WIDTH = 11;
+
+/** What each rule says, in a few words. */
+const RULES: Readonly<Record<string, string>> = {
+  R1: 'every replica equals the reference at the end',
+  R2: 'no write is lost or applied twice',
+  R3: 'every word fetched or loaded was written there',
+  R4: 'no core goes back in the order',
+  R5: 'the declared level holds',
+  X1: 'no core executes an older word after the writer’s synchronisation',
+  K1: 'a writer that compares first finds what the reference holds',
+  E1: 'a trapped store is as if executed exactly once',
+  T1: 'tables are well-formed and belong to EL2',
+  T2: 'replicated leaves are read-only and map the right copy',
+  T3: 'what EL2 took is annotated in every table',
+  T4: 'break-before-make and TLB invalidation',
+  T6: 'tables of all nodes agree outside the range',
+  L1: 'every trap retires',
+  M1: 'pools give back what was taken',
+};
+
+/** `LABEL text`, broken into lines, the text in a column of its own. */
+const field = (label: string, text: string, columns: number): string[] =>
+  wrap(text, columns - LABEL_WIDTH).map((line, index) => `${(index === 0 ? label : '').padEnd(LABEL_WIDTH)}${line}`);
+
+const bullets = (items: readonly string[], columns: number): string[] =>
+  items.flatMap((item) => wrap(item, columns - 4).map((line, index) => `${index === 0 ? '  - ' : '    '}${line}`));
+
+/** Names what lies at each `offset 0x…` of a message. */
+const withSymbols = (message: string, { symbols }: KernelImage): string =>
+  message.replace(/offset (0x[0-9a-f]+)/g, (text, offset: string) => `${text}, ${symbols.describe(Number(offset))}`);
+
+const paint = (verdict: RunResult['verdict'], colors: ReportContext['colors']): ((text: string) => string) =>
+  ({ pass: colors.green, fail: colors.red, unknown: colors.yellow })[verdict];
+
+/** The verdict and its cause, in one line. */
+export const verdictLine = (result: RunResult, { image, colors }: Pick<ReportContext, 'image' | 'colors'>): string =>
+  `${paint(result.verdict, colors)(colors.bold(result.verdict.toUpperCase()))}: ${withSymbols(result.reason, image)}`;
+
+const verdictLines = (result: RunResult, context: ReportContext): string[] => {
+  const { colors, columns, image } = context;
+  const word = result.verdict.toUpperCase();
+  const [first = '', ...rest] = wrap(`${word}: ${withSymbols(result.reason, image)}`, columns, '  ');
+  const lines = [paint(result.verdict, colors)(colors.bold(first)), ...rest];
+  for (const { id, message, timePs } of result.violations.slice(0, VIOLATIONS_SHOWN)) {
+    const when = timePs > 0 ? ` [at ${formatTime(timePs)}]` : '';
+    lines.push(
+      ...wrap(`  ${id} (${RULES[id] ?? 'unknown rule'}): ${withSymbols(message, image)}${when}`, columns, '     '),
+    );
+  }
+  const more = result.violationCount - VIOLATIONS_SHOWN;
+  if (more > 0) lines.push(`  and ${formatCount(more)} more (--json has them)`);
+  return lines;
+};
+
+const writerText = ({ kernel }: Scenario): string =>
+  kernel.writers.length === 0 ? 'no writers' : kernel.writers.map(({ kind }) => kind).join(', ');
+
+const setupLines = (result: RunResult, context: ReportContext): string[] => {
+  const { machine, workload, hypervisor, replication } = context.scenario;
+  const { columns, image } = context;
+  const { declared } = result.guarantee;
+  const name = image.format === 'builtin' ? 'builtin' : image.name;
+  const update =
+    result.protocol === null
+      ? 'none: every node fetches the one copy on node 0'
+      : `per-node stage 2, protocol ${result.protocol} (declares ${declared}), order ${hypervisor.serialisation} on node ${hypervisor.node}`;
+  const size = `${formatSize(machine.memoryPerNode)} each, granule ${machine.stage2.granule}, ${machine.stage2.population} population`;
+  return [
+    ...field(
+      'machine',
+      `${machine.nodes} nodes × ${machine.coresPerNode} vCPUs, ${machine.topology.name}, ${size}`,
+      columns,
+    ),
+    ...field('kernel', `${name}${image.version === null ? '' : ` ${image.version}`}, ${replication.range}`, columns),
+    ...field('updates', update, columns),
+    ...field(
+      'workload',
+      `${formatDuration(workload.durationPs)} of virtual time (ran ${formatTime(result.virtualTimePs)}), vCPUs execute ${Number((result.duty * 100).toPrecision(6))} % of it, writers: ${writerText(context.scenario)}`,
+      columns,
+    ),
+  ];
+};
+
+const guaranteeLines = (result: RunResult, context: ReportContext): string[] => {
+  const { held, evidence, refuted } = result.guarantee;
+  const { columns, image } = context;
+  const proof =
+    held === null ? 'no level' : `${held}, which ${formatCount(evidence[held])} observations could have refuted`;
+  const lines = field('held', proof, columns);
+  for (const { level, message } of refuted) {
+    lines.push(...field('refuted', `${level}: ${withSymbols(message, image)}`, columns));
+  }
+  return lines;
+};
+
+const tableLines = (result: RunResult, context: ReportContext): string[] => {
+  const { bold, dim } = context.colors;
+  const rows = figureRows(result);
+  const both = result.comparison !== null;
+  const width = 16;
+  const cells = ({ name, run, baseline }: FigureRow): string =>
+    `${name.padEnd(38)}${run.padStart(width)}${both ? baseline.padStart(width) : ''}`.trimEnd();
+  const heads = {
+    name: '',
+    run: result.protocol === null ? 'one copy' : `stage2, ${result.protocol}`,
+    baseline: 'one copy',
+  };
+  return [
+    bold(cells(heads)),
+    ...rows.map((row) => (row.run === '' ? bold(row.name) : row.minor ? dim(cells(row)) : cells(row))),
+  ];
+};
+
+const ruleLines = (result: RunResult, { columns }: ReportContext): string[] => {
+  const { rules } = result;
+  const text = (held: boolean): string =>
+    rules
+      .filter((rule) => rule.held === held && (!held || rule.evidence > 0))
+      .map(({ id, evidence }) => (held ? `${id} ${formatCount(evidence)}` : id))
+      .join(', ');
+  const idle = rules.filter((rule) => rule.held && rule.evidence === 0).map(({ id }) => id);
+  const lines = field('rules', `held, with the number of tests: ${text(true)}`, columns);
+  const broken = text(false);
+  if (broken !== '') lines.push(...field('', `broken: ${broken}`, columns));
+  if (idle.length > 0) lines.push(...field('', `never put to the test: ${idle.join(', ')}`, columns));
+  return lines;
+};
+
+const recordedLines = ({ recorded }: RunResult, { columns }: ReportContext): string[] =>
+  recorded === null
+    ? []
+    : field(
+        'recorded',
+        `${formatCount(recorded.trapped)} of ${formatCount(recorded.rows)} recorded stores performed at run time, ${formatCount(recorded.atBoot)} at boot (${formatCount(recorded.inHoles)} into EL2’s own pages)`,
+        columns,
+      );
+
+/** A run's report for people: at most `columns` wide, colours as `colors` has them. */
+export const reportLines = (result: RunResult, context: ReportContext): string[] => {
+  const { colors, columns } = context;
+  const { comparison } = result;
+  const section = (title: string, items: readonly string[]): string[] =>
+    items.length === 0 ? [] : ['', colors.bold(title), ...bullets(items, columns)];
+  const seconds = ((result.wallMs + (comparison?.wallMs ?? 0)) / 1000).toFixed(2);
+  return [
+    colors.bold(`${result.scenario}, seed ${result.seed}`),
+    ...verdictLines(result, context),
+    ...result.warnings.flatMap((warning) => wrap(`warning: ${warning}`, columns, '  ').map(colors.yellow)),
+    '',
+    ...setupLines(result, context),
+    ...recordedLines(result, context),
+    ...guaranteeLines(result, context),
+    '',
+    ...tableLines(result, context),
+    ...section('Gained', comparison?.gains ?? []),
+    ...section('Paid', comparison?.costs ?? []),
+    ...section('Assumed', result.assumptions),
+    '',
+    ...ruleLines(result, context),
+    ...field(
+      'digest',
+      `${result.digest} (${formatCount(result.events)} events, ${seconds} s, ${result.placement})`,
+      columns,
+    ),
+    ...field('replay', context.replay, columns),
+  ];
+};
