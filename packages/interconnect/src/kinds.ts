@@ -40,6 +40,10 @@ export const SUBMIT = 19;
 export const RETIRE = 20;
 /** A frame of the session layer. body: the frame. */
 export const FRAME = 21;
+/** The sender's rows of the recorded writer are all done. */
+export const TRACE_DONE = 24;
+/** Everybody's are: the other writers, and the duration, begin at moment a. */
+export const BEGIN_WRITERS = 25;
 /** All finite work of the sending node is done. */
 export const WORK_DONE = 22;
 /** The measured phase is over: walks and endless writers end. */
@@ -55,6 +59,8 @@ export const TIMER = 34;
 export const SESSION_TIMER = 35;
 /** To itself: the duration of endless work is over. */
 export const DURATION_OVER = 36;
+/** To itself: the recorded writer, number a, begins. */
+export const BEGIN_TRACE = 37;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -80,11 +86,14 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   21: 'frame',
   22: 'work-done',
   23: 'stop',
+  24: 'trace-done',
+  25: 'begin-writers',
   32: 'wake',
   33: 'begin-action',
   34: 'timer',
   35: 'session-timer',
   36: 'duration-over',
+  37: 'begin-trace',
 };
 
 /** Operations of {@link MAINTAIN}. */

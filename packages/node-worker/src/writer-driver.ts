@@ -12,6 +12,8 @@ import { CoreCpu } from './core-cpu.ts';
 import type { NodeProcess } from './node.ts';
 
 const MAX_AGENTS = 4096;
+/** By then every node knows that the writers begin: longer than any message between nodes. */
+const NEWS_PS = 10_000_000;
 
 /** How far an agent of a synthetic writer is. */
 interface AgentState {
@@ -34,6 +36,11 @@ export class WriterDriver {
   private durationOver = false;
   private reported = false;
   private nodesDone = 0;
+  private nodesTraced = 0;
+  private rowsLeft = 0;
+  /** When the writers began, and when the endless ones end. */
+  private origin = 0;
+  private end = 0;
   private readonly agents = new Map<number, AgentState>();
   private readonly doneRows = new Set<number>();
   /** Actions finished. */
@@ -47,16 +54,27 @@ export class WriterDriver {
     const { node } = this;
     const { spec } = node;
     for (let core = 0; core < spec.coresPerNode; core++) this.cores.push(new CoreCpu(node, node.cpus[core]!));
+    const recorded = spec.writers.findIndex((writer) => writer.kind === 'recorded');
+    if (recorded < 0) this.beginOthers(0);
+    else node.postLocal(0, link.BEGIN_TRACE, recorded, 0);
+  }
+
+  /** Begins all writers but the recorded one, and the duration, at `origin`: after the trace, which comes first as at boot. */
+  private beginOthers(origin: number): void {
+    const { node } = this;
+    const { spec } = node;
+    this.origin = origin;
+    this.end = origin + spec.workload.durationPs;
     for (const [index, writer] of spec.writers.entries()) {
       this.nextAction.push(-1);
-      if (writer.kind === 'recorded') this.beginRecorded(index, writer);
-      else if (writer.kind === 'synthetic') this.beginSynthetic(index, writer);
+      if (writer.kind === 'recorded') continue;
+      if (writer.kind === 'synthetic') this.beginSynthetic(index, writer);
       else {
         if (writer.actions !== null) this.outstanding += this.ownActions(writer);
         this.scheduleNext(index, writer, 0);
       }
     }
-    node.postLocal(spec.workload.durationPs, link.DURATION_OVER, 0, 0);
+    node.postLocal(this.end, link.DURATION_OVER, 0, 0);
   }
 
   private isOwn(vcpu: number): boolean {
@@ -82,8 +100,8 @@ export class WriterDriver {
     while (k < end && !this.isOwn(items[k % items.length]!.cpu)) k++;
     if (k >= end) return;
     this.nextAction[index] = k;
-    const time = Math.max(now, startPs + k * intervalPs);
-    if (actions === null && time >= this.node.spec.workload.durationPs) return;
+    const time = Math.max(now, this.origin + startPs + k * intervalPs);
+    if (actions === null && time >= this.end) return;
     this.node.postLocal(time, link.BEGIN_ACTION, index, k);
   }
 
@@ -100,7 +118,7 @@ export class WriterDriver {
     const core = this.coreOf(item.cpu);
     const task = function* (this: WriterDriver): Task {
       // An endless writer's action that was put off beyond the duration is not begun.
-      if (writer.actions === null && node.cpus[core]!.time >= node.spec.workload.durationPs) return;
+      if (writer.actions === null && node.cpus[core]!.time >= this.end) return;
       yield* switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
       this.finished(writer.actions !== null);
       if (writer.intervalPs === 0) this.scheduleNext(index, writer, node.cpus[core]!.time);
@@ -117,7 +135,7 @@ export class WriterDriver {
       if (actions !== null) this.outstanding += own;
       const random = new Random(this.node.spec.seed, 'synthetic', index * MAX_AGENTS + agent);
       this.agents.set(index * MAX_AGENTS + agent, { done: 0, own, random });
-      const due = startPs + Math.floor((agent * intervalPs) / agents.length);
+      const due = this.origin + startPs + Math.floor((agent * intervalPs) / agents.length);
       this.node.postLocal(due, link.BEGIN_ACTION, index, agent);
     }
   }
@@ -127,8 +145,7 @@ export class WriterDriver {
     const { node } = this;
     const cpu = node.cpus[core]!;
     const state = this.agents.get(index * MAX_AGENTS + agent)!;
-    const { durationPs } = node.spec.workload;
-    if (state.own === Infinity && cpu.time >= durationPs) return;
+    if (state.own === Infinity && cpu.time >= this.end) return;
     const { random } = state;
     const form = writer.forms[random.below(writer.forms.length)]!;
     const place = writer.places[random.below(writer.places.length)]!;
@@ -145,17 +162,21 @@ export class WriterDriver {
     state.done++;
     this.finished(state.own !== Infinity);
     if (state.done === state.own) return;
-    const due = writer.startPs + Math.floor((state.done + agent / writer.agents.length) * writer.intervalPs);
+    const due =
+      this.origin + writer.startPs + Math.floor((state.done + agent / writer.agents.length) * writer.intervalPs);
     const next = Math.max(due, cpu.time);
-    if (state.own !== Infinity || next < durationPs) node.postLocal(next, link.BEGIN_ACTION, index, agent);
+    if (state.own !== Infinity || next < this.end) node.postLocal(next, link.BEGIN_ACTION, index, agent);
   }
 
   private beginRecorded(index: number, writer: RecordedWriter): void {
     const { node } = this;
     let own = 0;
     for (const vcpu of writer.cpus) if (this.isOwn(vcpu)) own++;
-    this.outstanding += own;
-    if (own === 0) return;
+    this.rowsLeft = own;
+    if (own === 0) {
+      node.sendMemory(0, link.TRACE_DONE, 0, 0, 0, null, 0);
+      return;
+    }
     if (writer.spread) {
       for (let core = 0; core < node.spec.coresPerNode; core++) {
         node.startTask(node.cpus[core]!, () => this.runSpread(writer, core), 0);
@@ -171,7 +192,7 @@ export class WriterDriver {
     let k = first;
     for (; k < writer.rows.length && writer.cpus[k] === vcpu; k++) {
       yield* storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
-      this.finished(true);
+      this.rowFinished(core);
     }
     if (k === writer.rows.length) return;
     const to = Math.floor(writer.cpus[k]! / node.spec.coresPerNode);
@@ -192,8 +213,15 @@ export class WriterDriver {
         const to = Math.floor(writer.cpus[later]! / node.spec.coresPerNode);
         node.sendMemory(to, link.ROW_DONE, k, this.coreOf(writer.cpus[later]!), 0, null, cpu.time);
       }
-      this.finished(true);
+      this.rowFinished(core);
     }
+  }
+
+  private rowFinished(core: number): void {
+    this.actions++;
+    this.rowsLeft--;
+    const { node } = this;
+    if (this.rowsLeft === 0) node.sendMemory(0, link.TRACE_DONE, 0, 0, 0, null, node.cpus[core]!.time);
   }
 
   private finished(finite: boolean): void {
@@ -213,7 +241,14 @@ export class WriterDriver {
     const { node } = this;
     const { kind, a, b, time } = message;
     if (kind === link.BEGIN_ACTION) this.beginAction(a, b, time);
-    else if (kind === link.DURATION_OVER) {
+    else if (kind === link.BEGIN_WRITERS) this.beginOthers(a);
+    else if (kind === link.BEGIN_TRACE) this.beginRecorded(a, node.spec.writers[a] as RecordedWriter);
+    else if (kind === link.TRACE_DONE) {
+      this.nodesTraced++;
+      if (this.nodesTraced < node.spec.nodes) return;
+      const origin = time + NEWS_PS;
+      for (let to = 0; to < node.spec.nodes; to++) node.sendMemory(to, link.BEGIN_WRITERS, origin, 0, 0, null, time);
+    } else if (kind === link.DURATION_OVER) {
       this.durationOver = true;
       this.maybeReport();
     } else if (kind === link.HAND_OVER) {

@@ -10,6 +10,7 @@ import {
   type WatchMap,
 } from '@numalab/node-worker';
 import type { Protocol } from '@numalab/protocols';
+import { lookaheadMatrix } from './lookahead.ts';
 
 /** What a run left behind: the reports of all nodes and of the hypervisor. */
 export interface RawRun {
@@ -31,6 +32,8 @@ export class InlineMachine {
   readonly bootMs: number;
   windows = 0;
   private readonly windowPs: number;
+  private readonly lookahead: Float64Array | null;
+  private readonly limits: Float64Array;
   /** When each process acts next. */
   private readonly next: Float64Array;
   private readonly senders: Process[] = [];
@@ -52,33 +55,54 @@ export class InlineMachine {
     this.processes = [...this.nodes, this.hypervisor];
     this.next = Float64Array.from(this.processes, (process) => process.nextTime());
     this.windowPs = this.hypervisor.latencies.minLinkPs() / windowDivisor;
+    this.lookahead = lookaheadMatrix(spec, this.hypervisor.latencies, windowDivisor);
+    this.limits = new Float64Array(this.processes.length);
     this.bootMs = performance.now() - started;
   }
 
   /** Runs one window. False when nothing is left to happen. */
   window(): boolean {
-    const { processes, next } = this;
-    let first = Infinity;
-    for (let i = 0; i < next.length; i++) if (next[i]! < first) first = next[i]!;
-    if (first === Infinity) return false;
+    const { processes, next, limits } = this;
+    if (!this.setLimits()) return false;
     this.windows++;
-    const limit = (first + this.windowPs) as Instant;
     for (let i = 0; i < next.length; i++) {
-      if (next[i]! >= limit) continue;
+      if (next[i]! >= limits[i]!) continue;
       const process = processes[i]!;
-      process.step(limit);
+      process.step(limits[i] as Instant);
       next[i] = process.nextTime();
       if (process.outbox.length > 0) this.senders.push(process);
     }
-    while (this.senders.length > 0) this.deliver(this.senders.pop()!.outbox, limit);
+    while (this.senders.length > 0) this.deliver(this.senders.pop()!.outbox);
     return true;
   }
 
-  private deliver(outbox: Message[], limit: Instant): void {
-    const { processes, next } = this;
+  /** Until when each process knows all that can reach it. False if nobody has anything left to do. */
+  private setLimits(): boolean {
+    const { next, limits, lookahead } = this;
+    const count = next.length;
+    let first = Infinity;
+    for (let i = 0; i < count; i++) if (next[i]! < first) first = next[i]!;
+    if (first === Infinity) return false;
+    if (lookahead === null) {
+      limits.fill(first + this.windowPs);
+      return true;
+    }
+    limits.fill(Infinity);
+    for (let from = 0, at = 0; from < count; from++) {
+      const time = next[from]!;
+      for (let to = 0; to < count; to++, at++) {
+        const reach = time + lookahead[at]!;
+        if (reach < limits[to]!) limits[to] = reach;
+      }
+    }
+    return true;
+  }
+
+  private deliver(outbox: Message[]): void {
+    const { processes, next, limits } = this;
     for (const message of outbox) {
       const { to, time } = message;
-      assert(time >= limit, `message ${message.kind} from ${message.from} arrives inside the window it was sent in`);
+      assert(time >= limits[to]!, `message ${message.kind} from ${message.from} arrives in a window that has passed`);
       processes[to]!.receive(message);
       if (time < next[to]!) next[to] = time;
     }

@@ -1,5 +1,5 @@
-import { judge, type Judgement, judgeTables, watchTables } from '@numalab/checkers';
 import { Digest } from '@numalab/base';
+import { type Judgement, judge, judgeTables, watchTables } from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
 import { PROTOCOLS } from '@numalab/protocols';
 import { InlineMachine, type RawRun } from './inline.ts';
