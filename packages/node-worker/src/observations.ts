@@ -15,6 +15,8 @@ export interface WordLog {
   /** Offset of the word from `_text` in words. */
   readonly word: number;
   readonly numbers: number[];
+  /** The highest of the numbers; -1 if there is none. */
+  highest: number;
   readonly values: number[];
   /** Fetches that saw the number. */
   readonly counts: number[];
@@ -57,8 +59,10 @@ export class Observations {
   }
 
   private index(log: WordLog, number: number, value: number): number {
-    // Newest numbers stand last and are asked for most.
-    for (let i = log.numbers.length - 1; i >= 0; i--) if (log.numbers[i] === number) return i;
+    // Newest numbers stand last and are asked for most; one above all others is new.
+    if (number <= log.highest) {
+      for (let i = log.numbers.length - 1; i >= 0; i--) if (log.numbers[i] === number) return i;
+    } else log.highest = number;
     log.numbers.push(number);
     log.values.push(value);
     log.counts.push(0);
@@ -77,6 +81,7 @@ export class Observations {
       log = {
         word,
         numbers: [],
+        highest: -1,
         values: [],
         counts: [],
         lastIssue: [],

@@ -241,21 +241,22 @@ export class Walk {
   /** Executes a group from the PC on: until its end or a branch that is taken. */
   private execute(cpu: Vcpu, group: FetchGroup): void {
     const first = (cpu.pc & 15) >> 2;
-    const { words } = group;
-    let next = group.offset + 16;
+    const { words, offset } = group;
+    let next = offset + 16;
     let i = first;
     for (; i < 4; i++) {
       const word = words[i]!;
       const kind = instructionClass(word);
       if (kind === CLASS_OTHER) continue;
-      const target = this.branch(cpu, word, kind, group.offset + 4 * i);
+      const target = this.branch(cpu, word, kind, offset + 4 * i);
       if (target >= 0) {
         next = target;
         i++;
         break;
       }
     }
-    if (group.watched !== 0) this.recordExecution(cpu, group, first, i);
+    // An ISB has emptied the buffer by now, group included: its contents stand, its offset does not.
+    if (group.watched !== 0) this.recordExecution(cpu, group, offset, first, i);
     const ticks = (i - first) * this.cyclePs;
     cpu.time += ticks;
     cpu.fetchTicks += ticks;
@@ -297,10 +298,10 @@ export class Walk {
     }
   }
 
-  private recordExecution(cpu: Vcpu, group: FetchGroup, first: number, end: number): void {
+  private recordExecution(cpu: Vcpu, group: FetchGroup, offset: number, first: number, end: number): void {
     for (let i = first; i < end; i++) {
       if ((group.watched & (1 << i)) === 0) continue;
-      const { words, numbers, offset } = group;
+      const { words, numbers } = group;
       this.node.observations.executed((offset >> 2) + i, words[i]!, numbers[i]!, cpu.cpu, cpu.time);
     }
   }

@@ -1,0 +1,72 @@
+import { assert, type Instant } from '@numalab/base';
+import type { Message, Process } from '@numalab/interconnect';
+
+/** Processes that live on one thread. Among themselves they need no barrier, only short windows. */
+export class ProcessGroup {
+  private readonly processes: readonly Process[];
+  /** Place in {@link processes} by process number; -1: it lives elsewhere. */
+  private readonly placeOf: Int32Array;
+  /** When each process acts next. */
+  private readonly next: Float64Array;
+  private readonly windowPs: number;
+  private readonly senders: Process[] = [];
+  private readonly sendAway: (message: Message) => void;
+
+  /**
+   * `total` counts the processes of the machine; `windowPs` is at most the smallest latency between two of `processes`.
+   * `sendAway` takes what goes to a process that lives elsewhere.
+   */
+  constructor(processes: readonly Process[], total: number, windowPs: number, sendAway: (message: Message) => void) {
+    this.processes = processes;
+    this.placeOf = new Int32Array(total).fill(-1);
+    for (const [place, { id }] of processes.entries()) this.placeOf[id] = place;
+    this.next = Float64Array.from(processes, (process) => process.nextTime());
+    // One alone has nobody to wait for.
+    this.windowPs = processes.length === 1 ? Infinity : windowPs;
+    this.sendAway = sendAway;
+  }
+
+  /** Moment at which the first process acts, Infinity if all wait for others. */
+  nextTime(): number {
+    const { next } = this;
+    let first = Infinity;
+    for (let i = 0; i < next.length; i++) if (next[i]! < first) first = next[i]!;
+    return first;
+  }
+
+  /** A message for one of these processes. */
+  receive(message: Message): void {
+    const place = this.placeOf[message.to]!;
+    this.processes[place]!.receive(message);
+    if (message.time < this.next[place]!) this.next[place] = message.time;
+  }
+
+  /** Does everything that happens before `limit`. */
+  run(limit: number): void {
+    const { next, processes, senders } = this;
+    for (;;) {
+      const first = this.nextTime();
+      if (first >= limit) return;
+      const end = Math.min(limit, first + this.windowPs);
+      for (let i = 0; i < next.length; i++) {
+        if (next[i]! >= end) continue;
+        const process = processes[i]!;
+        process.step(end as Instant);
+        next[i] = process.nextTime();
+        if (process.outbox.length > 0) senders.push(process);
+      }
+      while (senders.length > 0) this.deliver(senders.pop()!.outbox, end, limit);
+    }
+  }
+
+  private deliver(outbox: Message[], end: number, limit: number): void {
+    for (const message of outbox) {
+      const isHere = this.placeOf[message.to]! >= 0;
+      const { time, kind, from } = message;
+      assert(time >= (isHere ? end : limit), `message ${kind} from ${from} arrives inside the window it was sent in`);
+      if (isHere) this.receive(message);
+      else this.sendAway(message);
+    }
+    outbox.length = 0;
+  }
+}

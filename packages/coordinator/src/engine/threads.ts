@@ -1,0 +1,151 @@
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { assert, InputError, InternalError } from '@numalab/base';
+import type { MachineSpec, WatchMap } from '@numalab/node-worker';
+import { Piscina } from 'piscina';
+import { dealProcesses } from './deal.ts';
+import type { RawRun } from './inline.ts';
+import type { ProtocolRef } from './protocol-ref.ts';
+import {
+  ringMemory,
+  type ThreadFailure,
+  type ThreadOutcome,
+  type ThreadReport,
+  type ThreadTask,
+} from './thread-task.ts';
+import { barrierMemory, RunControl } from './window-barrier.ts';
+
+export type { ProtocolRef } from './protocol-ref.ts';
+
+/** How a run is spread over threads. None of it changes what happens. */
+export interface ThreadOptions {
+  /** Worker threads; null: as many as nodes or cores, whichever is less. Never more than nodes. */
+  readonly threads: number | null;
+  /** Windows are this many times shorter than they may be. */
+  readonly windowDivisor?: number;
+  /** Ends the run after the window that is under way. */
+  readonly signal?: AbortSignal;
+  /** Is told the virtual time in picoseconds, now and then. */
+  readonly progress?: (virtualPs: number) => void;
+}
+
+const PROGRESS_MS = 100;
+
+/** Threads that wait for another run, if there are any: starting them costs more than a short run. */
+let idle: Piscina | null = null;
+
+const takePool = (threads: number): Piscina => {
+  const found = idle;
+  if (found !== null && found.maxThreads === threads) {
+    idle = null;
+    return found;
+  }
+  return new Piscina({
+    filename: fileURLToPath(new URL('./thread.ts', import.meta.url)),
+    minThreads: threads,
+    maxThreads: threads,
+    concurrentTasksPerWorker: 1,
+  });
+};
+
+const givePool = async (pool: Piscina): Promise<void> => {
+  const old = idle;
+  idle = pool;
+  await old?.destroy();
+};
+
+/** Ends the threads that wait for another run. */
+export const closeThreads = async (): Promise<void> => {
+  const old = idle;
+  idle = null;
+  await old?.destroy();
+};
+
+const errorOf = ({ name, message, stack, where }: ThreadFailure, thread: number): Error => {
+  if (name === 'InputError') return new InputError(where, message.slice(where.length + 2));
+  const cause = Object.assign(new Error(message), { name, stack });
+  return new InternalError(`thread ${thread}: ${message}`, { cause });
+};
+
+const reportsOf = (outcomes: readonly PromiseSettledResult<ThreadOutcome>[]): readonly ThreadReport[] => {
+  for (const [thread, outcome] of outcomes.entries()) {
+    if (outcome.status === 'fulfilled' && outcome.value.kind === 'failed') throw errorOf(outcome.value.failure, thread);
+  }
+  return outcomes.map((outcome, thread) => {
+    // Out of memory, say: the thread had no chance to say anything itself.
+    if (outcome.status === 'rejected') {
+      throw new InternalError(`thread ${thread} was lost: ${(outcome.reason as Error).message}`, {
+        cause: outcome.reason,
+      });
+    }
+    assert(outcome.value.kind === 'done', `thread ${thread} stopped, but none failed`);
+    return outcome.value.report;
+  });
+};
+
+/** Runs `tasks` side by side, each on a thread of its own, to their ends. */
+const runTasks = async (
+  tasks: readonly ThreadTask[],
+  control: RunControl,
+): Promise<readonly PromiseSettledResult<ThreadOutcome>[]> => {
+  const pool = takePool(tasks.length);
+  const runs = tasks.map(async (task): Promise<ThreadOutcome> => {
+    try {
+      return (await pool.run(task)) as ThreadOutcome;
+    } catch (error) {
+      control.fail();
+      throw error;
+    }
+  });
+  const outcomes = await Promise.allSettled(runs);
+  if (outcomes.some(({ status }) => status === 'rejected')) await pool.destroy();
+  else await givePool(pool);
+  return outcomes;
+};
+
+const join = (reports: readonly ThreadReport[], calledMs: number): RawRun => {
+  const startedMs = Math.max(...reports.map((report) => report.startedMs));
+  const hypervisor = reports.map((report) => report.hypervisor).find((report) => report !== null);
+  assert(hypervisor !== undefined, 'the hypervisor lives on one of the threads');
+  return {
+    nodes: reports.flatMap((report) => report.nodes).sort((x, y) => x.id - y.id),
+    hypervisor,
+    endPs: Math.max(...reports.map((report) => report.endPs)),
+    windows: reports[0]!.windows,
+    bootMs: startedMs - calledMs,
+    wallMs: Math.max(...reports.map((report) => report.endedMs)) - startedMs,
+    interrupted: reports.some((report) => report.interrupted),
+  };
+};
+
+/**
+ * Runs a machine on worker threads, with the result that it has in one thread. Throws InternalError if a thread fails, and
+ * InputError if the protocol cannot be loaded; then no thread goes on.
+ */
+export const runThreads = async (
+  spec: MachineSpec,
+  protocol: ProtocolRef,
+  watch: WatchMap,
+  options: ThreadOptions,
+): Promise<RawRun> => {
+  const calledMs = performance.timeOrigin + performance.now();
+  const { windowDivisor = 1, signal, progress } = options;
+  const cores = availableParallelism();
+  const threads = Math.max(1, Math.min(spec.nodes, options.threads ?? cores));
+  const barrier = barrierMemory(threads);
+  const rings = ringMemory(threads);
+  const owners = dealProcesses(spec, threads);
+  const shared = { spec, protocol, watch, threads, owners, windowDivisor, ownCore: threads <= cores, barrier, rings };
+  const tasks = Array.from({ length: threads }, (_, thread): ThreadTask => ({ ...shared, thread }));
+  const control = new RunControl(barrier);
+  const end = (): void => control.end();
+  if (signal?.aborted === true) end();
+  signal?.addEventListener('abort', end);
+  const timer = progress === undefined ? undefined : setInterval(() => progress(control.progressPs()), PROGRESS_MS);
+  try {
+    return join(reportsOf(await runTasks(tasks, control)), calledMs);
+  } finally {
+    clearInterval(timer);
+    signal?.removeEventListener('abort', end);
+  }
+};
