@@ -429,8 +429,9 @@ export class NodeProcess extends link.Process {
   }
 
   maintained(core: number, at: number): void {
-    this.cpus[core]!.pendingMaintenance--;
-    this.wake(core, at);
+    const cpu = this.cpus[core]!;
+    // Waking a task costs more than this test, and it would only wait on.
+    if (--cpu.pendingMaintenance === 0) this.wake(core, at);
   }
 
   /** With DIC a store drops the line from instruction caches by itself. */
@@ -502,9 +503,8 @@ export class NodeProcess extends link.Process {
         this.coherence.onStore(from, a, b, c, body as readonly number[], time);
         break;
       case link.STORED:
-        this.cpus[b]!.pendingStores--;
         this.cpus[b]!.replyNumber = c;
-        this.wake(b, time);
+        if (--this.cpus[b]!.pendingStores === 0) this.wake(b, time);
         break;
       case link.DROP_LINE:
         this.coherence.onDropLine(a);
@@ -535,8 +535,7 @@ export class NodeProcess extends link.Process {
         this.interrupts.onInterrupt(from, a, b, time);
         break;
       case link.INTERRUPTED:
-        this.cpus[b]!.pendingInterruptAcks--;
-        this.wake(b, time);
+        if (--this.cpus[b]!.pendingInterruptAcks === 0) this.wake(b, time);
         break;
       case link.RESUME:
         this.interrupts.onResume(from, b, time);

@@ -10,6 +10,9 @@ import { loadProtocol } from './protocol-ref.ts';
 import { ringOf, type ThreadFailure, type ThreadOutcome, type ThreadReport, type ThreadTask } from './thread-task.ts';
 import { RunControl, WindowBarrier } from './window-barrier.ts';
 
+/** A window between threads is at most this many times as long as one inside a thread. */
+const MAX_WINDOW = 64;
+
 const nowMs = (): number => performance.timeOrigin + performance.now();
 
 /** One thread of a run: the processes that live on it, and its ends of the rings. */
@@ -34,9 +37,11 @@ class MachineThread {
     this.nodes = nodes;
     this.hypervisor = hypervisor;
     const latencies = new Latencies(spec.topology, spec.profile);
-    this.windowPs = crossThreadPs(spec, latencies, owners) / windowDivisor;
+    const innerPs = latencies.minLinkPs() / windowDivisor;
+    // Bounded also where no message bounds it, so that a wish to end is seen.
+    this.windowPs = Math.min(MAX_WINDOW * innerPs, crossThreadPs(spec, latencies, owners) / windowDivisor);
     const processes = hypervisor === null ? nodes : [...nodes, hypervisor];
-    this.group = new ProcessGroup(processes, owners.length, latencies.minLinkPs() / windowDivisor, (message) =>
+    this.group = new ProcessGroup(processes, owners.length, innerPs, (message) =>
       this.sendAway(message),
     );
     this.receive = (message) => this.group.receive(message);
@@ -93,7 +98,7 @@ class MachineThread {
       group.run(next + this.windowPs);
       this.windows++;
       next = this.exchange();
-      if (isFirst && (this.windows & 255) === 0) barrier.report(next);
+      if (isFirst && next < Infinity && (this.windows & 255) === 0) barrier.report(next);
     }
     if (Number.isNaN(next)) return null;
     const endedMs = nowMs();
