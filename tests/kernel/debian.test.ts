@@ -220,7 +220,7 @@ describe.skipIf(!isThere)(`Debian's ${RELEASE}`, () => {
 
   it('replicates text without EL2 text, and rodata up to the end of kallsyms', () => {
     const r = layout.regions;
-    expect(summariseKernel(image).replicated!['4K'].map(({ start, end }) => [start, end])).toEqual([
+    expect(summariseKernel(image).replicated['4K']!.map(({ start, end }) => [start, end])).toEqual([
       [r._stext, r.__hyp_idmap_text_start],
       [r.__hyp_text_end, 0xdf_7000],
     ]);

@@ -1,10 +1,38 @@
 /**
- * Kernel or EL2 code on a core: a generator that yields a number of picoseconds to let pass, or {@link WAIT} to sleep until a
- * message wakes the core. What it does between two yields happens at the core's time.
+ * Kernel or EL2 code on a core: a generator that yields a number of picoseconds to let pass, {@link WAIT} to sleep until a
+ * message wakes the core, or another such generator to call it: `const x = (yield f()) as X`. What it does between two
+ * yields happens at the core's time. `yield*` calls too, but then every resumption passes through every caller.
  */
-export type Task = Generator<number, void, void>;
-/** Like {@link Task}, with a result. */
-export type Step<Result> = Generator<number, Result, void>;
+export type Step<Result> = Generator<number | Step<unknown>, Result, unknown>;
+/** A {@link Step} without a result. */
+export type Task = Step<void>;
 
 /** Sleep until woken. */
 export const WAIT = -1;
+
+/** Runs a task: keeps the stack of calls, so that resuming costs the same however deep the code is. */
+export class TaskRun {
+  private readonly stack: Step<unknown>[];
+
+  constructor(task: Task) {
+    this.stack = [task];
+  }
+
+  /** Goes on until the next number, which it returns; null at the end. */
+  resume(): number | null {
+    const { stack } = this;
+    let result: unknown;
+    while (stack.length > 0) {
+      const step = stack[stack.length - 1]!.next(result);
+      if (step.done === true) {
+        result = step.value;
+        stack.pop();
+      } else if (typeof step.value === 'number') return step.value;
+      else {
+        stack.push(step.value);
+        result = undefined;
+      }
+    }
+    return null;
+  }
+}

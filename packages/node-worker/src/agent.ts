@@ -39,7 +39,7 @@ export class Agent implements NodeContext {
   private *work(): Steps {
     while (this.inbox.length > 0) {
       yield this.process.latencies.handlePs;
-      yield* this.half.onMessage(this, this.inbox.shift());
+      yield this.half.onMessage(this, this.inbox.shift());
     }
     this.busy = false;
   }
@@ -51,7 +51,7 @@ export class Agent implements NodeContext {
   *store(write: Write): Step<void> {
     const { process } = this;
     const pa = process.copyOf(write.word * 4);
-    yield* process.coherence.storeOwnText(this.cpu, pa, write.words, write.number);
+    yield process.coherence.storeOwnText(this.cpu, pa, write.words, write.number);
     this.applied++;
     if (write.number !== this.lastApplied + 1) {
       const text = `node ${this.node} applied write ${write.number} after write ${this.lastApplied}`;
@@ -63,7 +63,7 @@ export class Agent implements NodeContext {
 
   *maintain(write: Write): Step<void> {
     const pa = this.process.copyOf(write.word * 4);
-    yield* this.process.maintenance.cleanInvalidate(this.cpu, pa, write.words.length * 4);
+    yield this.process.maintenance.cleanInvalidate(this.cpu, pa, write.words.length * 4);
   }
 
   /** As at power-on; the half is a new one. */

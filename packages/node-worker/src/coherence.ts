@@ -42,7 +42,8 @@ export class Coherence {
 
   /** Whether the line at `pa` can be read at once: it is local, or its contents are in the last-level cache. */
   isPresent(pa: number): boolean {
-    return this.node.memory.contains(pa) || this.remoteLines.has(pa - (pa % LINE_BYTES));
+    if (this.node.memory.contains(pa)) return true;
+    return this.remoteLines.has(pa - (pa % LINE_BYTES)) && this.llc.has(pa);
   }
 
   /**

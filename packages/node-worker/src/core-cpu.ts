@@ -66,30 +66,30 @@ export class CoreCpu implements KernelCpu {
     const { node, cpu } = this;
     const { config, fixmapEntry } = node.stage1;
     const page = node.layout.imageIpa + offset - ((node.layout.imageIpa + offset) % config.granule.bytes);
-    yield* this.storeEntry(
+    yield this.storeEntry(
       fixmapEntry,
       stage1LeafLo(config, page, 3, FIXMAP_ATTRS),
       stage1LeafHi(config, page, 3, FIXMAP_ATTRS),
     );
-    yield* node.maintenance.dsb(cpu);
-    yield* node.maintenance.isb(cpu);
+    yield node.maintenance.dsb(cpu);
+    yield node.maintenance.isb(cpu);
     return FIXMAP_TEXT_POKE + (node.layout.imageIpa + offset - page);
   }
 
   *clearFixmap(): Step<void> {
     const { node, cpu } = this;
-    yield* this.storeEntry(node.stage1.fixmapEntry, 0, 0);
-    yield* node.maintenance.dsb(cpu);
-    yield* node.maintenance.broadcast(cpu, link.TLBI_VAAE1IS, FIXMAP_TEXT_POKE);
-    yield* node.maintenance.dsb(cpu);
-    yield* node.maintenance.isb(cpu);
+    yield this.storeEntry(node.stage1.fixmapEntry, 0, 0);
+    yield node.maintenance.dsb(cpu);
+    yield node.maintenance.broadcast(cpu, link.TLBI_VAAE1IS, FIXMAP_TEXT_POKE);
+    yield node.maintenance.dsb(cpu);
+    yield node.maintenance.isb(cpu);
   }
 
   /** Stores a stage-1 descriptor, as the kernel does, through its linear map and this node's stage 2. */
   private *storeEntry(ipa: number, lo: number, hi: number): Step<void> {
     const { node, cpu } = this;
     // The tables lie outside the linear map that numalab builds, so the VA step is left out: stage 2 is not.
-    if (yield* node.reach(cpu, ipa, ACCESS_WRITE)) yield* node.coherence.store(cpu, ipa, [lo, hi], 0);
+    if (yield node.reach(cpu, ipa, ACCESS_WRITE)) yield node.coherence.store(cpu, ipa, [lo, hi], 0);
   }
 
   linearAlias(offset: number): number {
@@ -105,7 +105,7 @@ export class CoreCpu implements KernelCpu {
     registers.setAddress(0, va);
     registers.set(1, words[0]!, words[1] ?? 0);
     const size = words.length === 2 ? 8 : 4;
-    return yield* this.run(this.copyStores[size], size === 8 ? STR_X : STR_W);
+    return (yield this.run(this.copyStores[size], size === 8 ? STR_X : STR_W)) as boolean;
   }
 
   *execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
@@ -115,10 +115,10 @@ export class CoreCpu implements KernelCpu {
     if (!decodeStore(word, registers, this.access) || this.access.fault !== STORE_OK) return false;
     if (this.access.kind === STORE_EXCLUSIVE) {
       // The load-exclusive before it: it arms the monitor if the line can be read.
-      if (!(yield* node.mmu.access(cpu, va, ACCESS_READ))) return false;
+      if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) return false;
       monitor.arm(va, this.access.bytes);
     }
-    return yield* this.run(gadget, word);
+    return (yield this.run(gadget, word)) as boolean;
   }
 
   /** Executes the store `word` at offset `gadget` with the registers as they are. False if an abort came back. */
@@ -127,7 +127,7 @@ export class CoreCpu implements KernelCpu {
     cpu.registers.pc = toVa(node.spec.kernel.linkVa + gadget);
     for (;;) {
       if (!decodeStore(word, cpu.registers, access) || access.fault !== STORE_OK) return false;
-      const outcome = yield* this.attempt();
+      const outcome = yield this.attempt();
       if (outcome === EMULATED) return true;
       if (outcome !== RETRY) return false;
     }
@@ -146,12 +146,12 @@ export class CoreCpu implements KernelCpu {
       const fault = yield* this.translate(part);
       if (fault > 0) {
         cpu.faults++;
-        return cpu.faultStage2 ? yield* node.el2.storeAbort(cpu, access, part, fault) : -1;
+        return cpu.faultStage2 ? ((yield node.el2.storeAbort(cpu, access, part, fault)) as number) : -1;
       }
       if (fault < 0) return RETRY;
       pas.push(cpu.translatedPa);
     }
-    yield* this.performNatively(parts, pas);
+    yield this.performNatively(parts, pas);
     return EMULATED;
   }
 
@@ -202,7 +202,7 @@ export class CoreCpu implements KernelCpu {
     for (let i = 0, at = first; i < words.length; i++, at += 4) {
       const pa = at < va ? paOf(va) - (va - at) : paOf(at);
       cpu.replyNumber = 0;
-      yield* node.coherence.store(cpu, pa, [words[i]!], -1);
+      yield node.coherence.store(cpu, pa, [words[i]!], -1);
       if (cpu.replyNumber > 0) node.directStores.push({ number: cpu.replyNumber, begin, end: -1, core: cpu.core });
     }
   }
@@ -213,26 +213,30 @@ export class CoreCpu implements KernelCpu {
 
   *cleanInvalidate(offset: number, bytes: number): Step<void> {
     const { node, cpu } = this;
-    if (!(yield* node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) return;
-    yield* node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
-    node.endDirectStores(cpu);
+    if (!(yield node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) return;
+    yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
+    node.endStores(cpu);
   }
 
   *cleanAlternatives(offsets: readonly number[]): Step<void> {
     const { node, cpu } = this;
     for (const offset of offsets) {
-      if (!(yield* node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) continue;
-      yield* node.maintenance.cleanLine(cpu, cpu.translatedPa);
+      if (!(yield node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) continue;
+      yield node.maintenance.cleanLine(cpu, cpu.translatedPa);
     }
-    yield* node.maintenance.dsb(cpu);
-    yield* node.maintenance.broadcast(cpu, link.IC_IALLUIS, 0);
-    yield* node.maintenance.dsb(cpu);
-    yield* node.maintenance.isb(cpu);
-    node.endDirectStores(cpu);
+    yield node.maintenance.dsb(cpu);
+    yield node.maintenance.broadcast(cpu, link.IC_IALLUIS, 0);
+    yield node.maintenance.dsb(cpu);
+    yield node.maintenance.isb(cpu);
+    node.endStores(cpu);
+  }
+
+  storesOver(): void {
+    this.node.endStores(this.cpu);
   }
 
   *kickAllCpus(): Step<void> {
-    yield* this.interruptAll(link.IPI_CALL);
+    yield this.interruptAll(link.IPI_CALL);
   }
 
   private *interruptAll(purpose: number): Step<void> {
@@ -246,12 +250,12 @@ export class CoreCpu implements KernelCpu {
 
   *stopMachine(body: () => Step<void>): Step<void> {
     const { node, cpu } = this;
-    yield* this.lock('stop_machine');
-    yield* this.interruptAll(link.IPI_PARK);
-    yield* body();
+    yield this.lock('stop_machine');
+    yield this.interruptAll(link.IPI_PARK);
+    yield body();
     for (let to = 0; to < node.spec.nodes; to++) node.sendInterrupt(to, link.RESUME, 0, cpu.core, cpu.time);
-    yield* node.maintenance.isb(cpu);
-    yield* this.unlock('stop_machine');
+    yield node.maintenance.isb(cpu);
+    yield this.unlock('stop_machine');
   }
 
   synchronised(offsets: readonly number[]): void {

@@ -51,6 +51,9 @@ export interface WriteTimes {
   readonly number: number;
   readonly begin: number;
   readonly end: number;
+  readonly core: number;
+  /** When its writer's own maintenance was over too; -1: not yet. */
+  maintained: number;
 }
 
 /** EL2 on the cores of one node: what runs between a trap and its ERET. */
@@ -79,7 +82,7 @@ export class El2 {
       access === ACCESS_EXECUTE
         ? instructionAbort({ ifsc: status, s1ptw })
         : dataAbort({ dfsc: status, s1ptw, wnr: access === ACCESS_WRITE ? 1 : 0 });
-    return (yield* this.handle(cpu, va, esr, status, null)) === RETRY;
+    return (yield this.handle(cpu, va, esr, status, null)) === RETRY;
   }
 
   /**
@@ -90,7 +93,7 @@ export class El2 {
     const esr = cpu.faultS1ptw
       ? dataAbort({ dfsc: status, wnr: 1, s1ptw: 1 })
       : ((EC_DATA_ABORT << 26) | (1 << 25) | storeIss(access, status & 63)) >>> 0;
-    return yield* this.handle(cpu, far, esr, status, access);
+    return (yield this.handle(cpu, far, esr, status, access)) as number;
   }
 
   private *handle(cpu: Vcpu, far: number, esr: number, status: number, access: StoreAccess | null): Step<number> {
@@ -103,7 +106,7 @@ export class El2 {
     let outcome: number = INJECTED;
     if (fscType(status) === FSC_TRANSLATION && hpfarValid(esr)) outcome = yield* this.populate(cpu, faultIpa);
     else if (fscType(status) === FSC_PERMISSION && access !== null && !faultS1ptw) {
-      outcome = yield* this.emulate(cpu, far, esr, begin);
+      outcome = (yield this.emulate(cpu, far, esr, begin)) as number;
     }
     if (outcome === INJECTED) this.injected++;
     cpu.synchroniseContext();
@@ -131,7 +134,7 @@ export class El2 {
     const { node } = this;
     if (node.host === null) return INJECTED;
     this.lazyFaults++;
-    yield* this.lock(cpu);
+    yield this.lock(cpu);
     yield node.latencies.handlePs;
     node.tableOps?.locked?.(0);
     const result = yield* node.maintenance.perform(cpu, node.host.handleTranslationFault(ipa));
@@ -173,7 +176,7 @@ export class El2 {
       return this.refuse('the store straddles the end of the replicated range');
     }
     yield node.latencies.emulatePs;
-    if (store.writes || store.pending) yield* this.submit(cpu, store, first, begin);
+    if (store.writes || store.pending) yield this.submit(cpu, store, first, begin);
     this.finish(cpu, store);
     return EMULATED;
   }
@@ -211,7 +214,9 @@ export class El2 {
     node.sendProbes(first >> 2, cpu.time);
     while (cpu.replyNumber < 0) yield WAIT;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
-    if (cpu.replyNumber > 0) this.times.push({ number: cpu.replyNumber, begin, end: cpu.time });
+    if (cpu.replyNumber > 0) {
+      this.times.push({ number: cpu.replyNumber, begin, end: cpu.time, core: cpu.core, maintained: -1 });
+    }
   }
 
   /** Leaves the trap, and checks that it is as if the instruction had run once (E1). */

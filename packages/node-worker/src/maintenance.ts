@@ -122,13 +122,13 @@ export class Maintenance {
   *cleanInvalidate(cpu: Vcpu, pa: number, bytes: number): Step<void> {
     const { spec } = this.node;
     const first = pa - (pa % LINE_BYTES);
-    if (!spec.idc) for (let line = first; line < pa + bytes; line += LINE_BYTES) yield* this.cleanLine(cpu, line);
-    yield* this.dsb(cpu);
+    if (!spec.idc) for (let line = first; line < pa + bytes; line += LINE_BYTES) yield this.cleanLine(cpu, line);
+    yield this.dsb(cpu);
     if (!spec.dic) {
-      for (let line = first; line < pa + bytes; line += LINE_BYTES) yield* this.broadcast(cpu, link.IC_IVAU, line);
-      yield* this.dsb(cpu);
+      for (let line = first; line < pa + bytes; line += LINE_BYTES) yield this.broadcast(cpu, link.IC_IVAU, line);
+      yield this.dsb(cpu);
     }
-    yield* this.isb(cpu);
+    yield this.isb(cpu);
   }
 
   /** Performs what the table editor asks for between its stores. */
@@ -137,9 +137,9 @@ export class Maintenance {
       const step = edit.next();
       if (step.done === true) return step.value;
       const op = step.value;
-      if (op.op === 'isb') yield* this.isb(cpu);
-      else if (op.op === 'dsb') yield* this.dsb(cpu);
-      else if (op.op === 'tlbi') yield* this.broadcast(cpu, TLBI_OF[op.kind]!, op.ipa ?? 0);
+      if (op.op === 'isb') yield this.isb(cpu);
+      else if (op.op === 'dsb') yield this.dsb(cpu);
+      else if (op.op === 'tlbi') yield this.broadcast(cpu, TLBI_OF[op.kind]!, op.ipa ?? 0);
       this.node.tableOps?.performed(op, 0);
     }
   }

@@ -1,4 +1,4 @@
-import { Digest, type Instant, NEVER, Random, type Step, type Task, WAIT } from '@numalab/base';
+import { Digest, type Instant, NEVER, Random, type Step, type Task, TaskRun, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import {
   type EmulatedStore,
@@ -194,7 +194,7 @@ export class NodeProcess extends link.Process {
   }
 
   isShared(offset: number): boolean {
-    return this.kindAt(offset) === 'shared';
+    return this.spec.strategy !== 'none' && this.kindAt(offset) === 'shared';
   }
 
   isHole(offset: number): boolean {
@@ -330,15 +330,15 @@ export class NodeProcess extends link.Process {
 
   /** Lets a core's task go on. */
   private advance(cpu: Vcpu): void {
-    const step = cpu.task!.next();
-    if (step.done === true) this.endTask(cpu);
-    else if (step.value === WAIT) {
+    const ticks = cpu.task!.resume();
+    if (ticks === null) this.endTask(cpu);
+    else if (ticks === WAIT) {
       if (cpu.preemptible) this.suspend(cpu);
       else {
         cpu.blocked = true;
         cpu.time = Infinity;
       }
-    } else cpu.time += step.value;
+    } else cpu.time += ticks;
   }
 
   /** A task sleeps in a mutex: the core goes on with something else until the task is woken. */
@@ -359,8 +359,11 @@ export class NodeProcess extends link.Process {
   }
 
   /** The task that a core should run now: one that was woken, or the next in its queue unless one still sleeps. */
-  private nextTask(cpu: Vcpu): Task | null {
-    if (cpu.suspended === null) return cpu.taskQueue.shift()?.() ?? null;
+  private nextTask(cpu: Vcpu): TaskRun | null {
+    if (cpu.suspended === null) {
+      const begin = cpu.taskQueue.shift();
+      return begin === undefined ? null : new TaskRun(begin());
+    }
     if (!cpu.granted) return null;
     const task = cpu.suspended;
     cpu.suspended = null;
@@ -388,7 +391,7 @@ export class NodeProcess extends link.Process {
     this.beginNext(cpu, at);
   }
 
-  private switchTo(cpu: Vcpu, task: Task, at: number): void {
+  private switchTo(cpu: Vcpu, task: TaskRun, at: number): void {
     if (cpu.asleep || cpu.time === Infinity) {
       cpu.sleepUntil = cpu.time;
       cpu.asleep = true;
@@ -446,12 +449,20 @@ export class NodeProcess extends link.Process {
     return this.storeOrder.length;
   }
 
-  endDirectStores(cpu: Vcpu): void {
+  /** The maintenance of what this core has stored to text is over. */
+  endStores(cpu: Vcpu): void {
     for (let i = this.directStores.length - 1; i >= 0; i--) {
       const store = this.directStores[i]!;
       if (store.core !== cpu.core) continue;
       if (store.end >= 0) break;
       store.end = cpu.time;
+    }
+    const { times } = this.el2;
+    for (let i = times.length - 1; i >= 0; i--) {
+      const write = times[i]!;
+      if (write.core !== cpu.core) continue;
+      if (write.maintained >= 0) break;
+      write.maintained = cpu.time;
     }
   }
 
@@ -483,7 +494,7 @@ export class NodeProcess extends link.Process {
 
   private onProbe(word: number, at: number): void {
     const cpu = this.cpus[this.probes.below(this.spec.coresPerNode)]!;
-    if (cpu.mode === MODE_WALK) this.switchTo(cpu, this.probe(cpu, word), at);
+    if (cpu.mode === MODE_WALK) this.switchTo(cpu, new TaskRun(this.probe(cpu, word)), at);
   }
 
   private handle(message: link.Message): void {

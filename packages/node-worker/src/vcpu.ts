@@ -1,5 +1,4 @@
-import type { Task } from '@numalab/base';
-import { Digest, Random } from '@numalab/base';
+import { Digest, Random, type Task, type TaskRun } from '@numalab/base';
 import { CpuRegisters, ExclusiveMonitor, InstructionCache, type LatencyProfile, TagCache, Tlb } from '@numalab/machine';
 
 /** What a core is doing. */
@@ -47,8 +46,8 @@ export class Vcpu {
   /** Its task's next wait is a sleep in a mutex: the core does something else meanwhile. */
   preemptible = false;
   /** The task that sleeps. */
-  suspended: Task | null = null;
-  task: Task | null = null;
+  suspended: TaskRun | null = null;
+  task: TaskRun | null = null;
   /** Tasks that begin when the current one ends. */
   readonly taskQueue: (() => Task)[] = [];
 

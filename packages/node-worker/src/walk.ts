@@ -1,4 +1,4 @@
-import type { Step, Task } from '@numalab/base';
+import { type Step, type Task, TaskRun } from '@numalab/base';
 import {
   ACCESS_EXECUTE,
   ACCESS_READ,
@@ -21,7 +21,7 @@ import {
 } from '@numalab/machine';
 import { nodeBase } from './layout.ts';
 import type { NodeProcess } from './node.ts';
-import { type FetchGroup, MODE_TASK, SERVED_L1I, SERVED_REMOTE, SERVED_SHARED, type Vcpu } from './vcpu.ts';
+import { type FetchGroup, MODE_TASK, SERVED_L1I, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, type Vcpu } from './vcpu.ts';
 
 /** Groups a walk executes before it gives the current function up, so that no loop in the text holds it for ever. */
 const PATIENCE = 512;
@@ -98,7 +98,7 @@ export class Walk {
         if (group.offset !== offset && !this.fetch(cpu, offset, group)) {
           group.offset = -1;
           cpu.mode = MODE_TASK;
-          cpu.task = this.fetchSlowly(cpu, offset);
+          cpu.task = new TaskRun(this.fetchSlowly(cpu, offset));
           return;
         }
       }
@@ -205,7 +205,7 @@ export class Walk {
       node.coherence.readLine(pa, cpu.l1i.cells, line * LINE_CELLS, true);
     }
     this.take(cpu, offset, pa, line, cpu.current, issue);
-    if (served === SERVED_REMOTE && node.isShared(offset)) served = SERVED_SHARED;
+    if (served >= SERVED_LOCAL && node.isShared(offset)) served = SERVED_SHARED;
     cpu.served[served]!++;
     cpu.served[SERVED_L1I]! += words - 1;
     cpu.fetchTicks += cpu.time - issue + cost;
@@ -284,7 +284,7 @@ export class Walk {
       ipa = start + cpu.random.below(Math.floor((end - start) / page)) * page;
     } else if (spec.base === 0) return;
     cpu.mode = MODE_TASK;
-    cpu.task = this.touchIpa(cpu, ipa, isMmio);
+    cpu.task = new TaskRun(this.touchIpa(cpu, ipa, isMmio));
   }
 
   private *touchIpa(cpu: Vcpu, ipa: number, isMmio: boolean): Task {
@@ -349,7 +349,7 @@ export class Walk {
   private load(cpu: Vcpu, offset: number, next: number): number {
     if (offset < this.spanStart || offset + 4 > this.spanEnd || this.node.isHole(offset)) return -1;
     cpu.mode = MODE_TASK;
-    cpu.task = this.loadTask(cpu, offset);
+    cpu.task = new TaskRun(this.loadTask(cpu, offset));
     return next;
   }
 

@@ -119,7 +119,7 @@ export class WriterDriver {
     const task = function* (this: WriterDriver): Task {
       // An endless writer's action that was put off beyond the duration is not begun.
       if (writer.actions === null && node.cpus[core]!.time >= this.end) return;
-      yield* switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
+      yield switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
       this.finished(writer.actions !== null);
       if (writer.intervalPs === 0) this.scheduleNext(index, writer, node.cpus[core]!.time);
     }.bind(this);
@@ -158,7 +158,7 @@ export class WriterDriver {
       data[b + 2] = agent + (b << 4);
       data[b + 3] = 0x40 + (b >> 2);
     }
-    yield* storeSynthetic(this.cores[core]!, form, offset, data, writer.sync);
+    yield storeSynthetic(this.cores[core]!, form, offset, data, writer.sync);
     state.done++;
     this.finished(state.own !== Infinity);
     if (state.done === state.own) return;
@@ -191,7 +191,7 @@ export class WriterDriver {
     const core = this.coreOf(vcpu);
     let k = first;
     for (; k < writer.rows.length && writer.cpus[k] === vcpu; k++) {
-      yield* storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
+      yield storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
       this.rowFinished(core);
     }
     if (k === writer.rows.length) return;
@@ -206,7 +206,7 @@ export class WriterDriver {
       if (writer.cpus[k] !== cpu.cpu) continue;
       const before = writer.after[k]!;
       while (before >= 0 && !this.doneRows.has(before)) yield WAIT;
-      yield* storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
+      yield storeRecorded(this.cores[core]!, writer.trace, writer.rows[k]!);
       this.doneRows.add(k);
       const later = writer.after.indexOf(k, k);
       if (later >= 0) {

@@ -1,4 +1,4 @@
-import type { Duration } from '@numalab/base';
+import type { Duration, Task } from '@numalab/base';
 
 /**
  * What a protocol promises about fetches, each level including those before it:
@@ -28,7 +28,7 @@ export interface Write {
  * A task of EL2 that takes virtual time: it yields a number of picoseconds to let pass, or -1 to wait for what it asked for.
  * Protocols only ever `yield*` the tasks that their context gives them.
  */
-export type Steps = Generator<number, void, void>;
+export type Steps = Task;
 
 /** What the hypervisor's half of a protocol can do. */
 export interface HypervisorContext {

@@ -46,7 +46,11 @@ export const runMachine = async (
   checks: CheckOptions,
   options: PlacementOptions,
 ): Promise<JudgedRun> => {
-  const raw = await runRaw(spec, watch, options);
+  return judgeRaw(spec, await runRaw(spec, watch, options), checks);
+};
+
+/** Judges what a machine left, whatever made it run. */
+export const judgeRaw = (spec: MachineSpec, raw: RawRun, checks: CheckOptions): JudgedRun => {
   const started = performance.now();
   const layout = layOut(spec);
   const image = imageWords(spec, layout);

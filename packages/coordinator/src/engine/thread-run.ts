@@ -81,7 +81,7 @@ class MachineThread {
       const exchange = barrier.meetings;
       let pending = 0;
       for (const writer of writers) if (writer !== null) pending = Math.max(pending, writer.flush(exchange));
-      if (!barrier.meet(Math.min(group.nextTime(), this.firstSent), pending)) return Number.NaN;
+      const t1 = performance.now(); const q = barrier.meet(Math.min(group.nextTime(), this.firstSent), pending); (this as any).waited = ((this as any).waited ?? 0) + performance.now() - t1; if (!q) return Number.NaN;
       for (const reader of readers) reader?.take(exchange, this.receive);
     } while (barrier.pending > 0);
     this.firstSent = Infinity;
@@ -95,13 +95,13 @@ class MachineThread {
     let next = this.exchange();
     const startedMs = nowMs();
     while (next < Infinity && !barrier.ending) {
-      group.run(next + this.windowPs);
+      const t0 = performance.now(); group.run(next + this.windowPs); (this as any).busy = ((this as any).busy ?? 0) + performance.now() - t0;
       this.windows++;
       next = this.exchange();
       if (isFirst && next < Infinity && (this.windows & 255) === 0) barrier.report(next);
     }
     if (Number.isNaN(next)) return null;
-    const endedMs = nowMs();
+    const endedMs = nowMs(); console.error('thread', this.task.thread, 'total', (endedMs - startedMs) | 0, 'busy', (this as any).busy | 0, 'waited', (this as any).waited | 0, 'sleeps', (barrier as any).sleeps);
     return {
       nodes: this.nodes.map(reportOf),
       hypervisor: this.hypervisor === null ? null : hypervisorReportOf(this.hypervisor),

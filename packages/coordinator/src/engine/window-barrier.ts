@@ -27,7 +27,7 @@ const PENDING = 1;
 const ENDING = 2;
 
 /** How often a thread that waits looks before it sleeps: some 60 microseconds. */
-const SPINS = 1500;
+const SPINS = Number(process.env.SPINS ?? 1500);
 
 // Newer than the library that the compiler knows; without it a spinning thread slows its hyper-thread down.
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {});
@@ -144,7 +144,7 @@ export class WindowBarrier {
     }
     // Counted before the last look at the generation (wait takes it), which the last thread changes before it counts
     // sleepers: one of the two sees the other, so nobody sleeps for ever.
-    Atomics.add(control, SLEEPERS, 1);
+    Atomics.add(control, SLEEPERS, 1); (this as any).sleeps = ((this as any).sleeps ?? 0) + 1;
     while (Atomics.load(control, GENERATION) === generation) {
       // A failure between the first look and now has changed the generation for good.
       if (Atomics.load(control, STATE) !== RUNNING) break;

@@ -28,6 +28,8 @@ export interface KernelCpu {
   cleanInvalidate(offset: number, bytes: number): Step<void>;
   /** DC CIVAC over the words of alternatives, then IC IALLUIS once. */
   cleanAlternatives(offsets: readonly number[]): Step<void>;
+  /** No maintenance follows what was stored to text: the DSB that has passed was the last. */
+  storesOver(): void;
   /** kick_all_cpus_sync(): an interrupt to every other core, waiting for all. */
   kickAllCpus(): Step<void>;
   /** stop_machine(): parks every other core, runs `body`, releases them; each then synchronises its context. */

@@ -10,27 +10,27 @@ import { ALIAS_FIXMAP, ALIAS_LINEAR, type RecordedTrace } from './recorded.ts';
 
 /** aarch64_insn_write: one or two words through the fixmap, under patch_lock with interrupts off. */
 function* writeThroughFixmap(cpu: KernelCpu, offset: number, words: readonly number[]): Step<boolean> {
-  yield* cpu.lock('patch_lock');
-  const alias = yield* cpu.setFixmap(offset);
-  const stored = yield* cpu.store(alias, words);
-  yield* cpu.clearFixmap();
-  yield* cpu.unlock('patch_lock');
+  yield cpu.lock('patch_lock');
+  const alias = (yield cpu.setFixmap(offset)) as number;
+  const stored = (yield cpu.store(alias, words)) as boolean;
+  yield cpu.clearFixmap();
+  yield cpu.unlock('patch_lock');
   return stored;
 }
 
 /** aarch64_insn_patch_text_nosync: write, then clean and invalidate by the text's VA. */
 function* patchTextNosync(cpu: KernelCpu, store: PatchStore, on: boolean): Step<void> {
-  if (yield* writeThroughFixmap(cpu, store.offset, on ? store.on : store.off)) {
-    yield* cpu.cleanInvalidate(store.offset, store.size);
+  if (yield writeThroughFixmap(cpu, store.offset, on ? store.on : store.off)) {
+    yield cpu.cleanInvalidate(store.offset, store.size);
   }
 }
 
 /** ftrace_modify_code: load the old instruction, compare, patch. */
 function* modifyCode(cpu: KernelCpu, store: PatchStore, on: boolean): Step<void> {
   const expected = (on ? store.off : store.on)[0]!;
-  const found = yield* cpu.loadText(store.offset);
+  const found = (yield cpu.loadText(store.offset)) as number;
   if (found !== expected) cpu.mismatch(store.offset, expected, found);
-  yield* patchTextNosync(cpu, store, on);
+  yield patchTextNosync(cpu, store, on);
 }
 
 /** Stores of an item that its next switch performs. */
@@ -41,32 +41,35 @@ const offsetsOf = (stores: readonly PatchStore[]): number[] => stores.map((store
 
 /** jump_label_transform_queue and _apply: every site without synchronisation, then one kick for all. */
 function* transformJumpLabels(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  for (const store of stores) yield* patchTextNosync(cpu, store, on);
-  yield* cpu.kickAllCpus();
+  for (const store of stores) yield patchTextNosync(cpu, store, on);
+  yield cpu.kickAllCpus();
 }
 
 function* modifyFtrace(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  for (const store of stores) yield* modifyCode(cpu, store, on);
-  yield* cpu.kickAllCpus();
+  for (const store of stores) yield modifyCode(cpu, store, on);
+  yield cpu.kickAllCpus();
 }
 
 /** aarch64_insn_write_literal_u64: data, so neither maintenance nor synchronisation follows. */
 function* writeLiterals(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  for (const store of stores) yield* writeThroughFixmap(cpu, store.offset, on ? store.on : store.off);
+  for (const store of stores) {
+    yield writeThroughFixmap(cpu, store.offset, on ? store.on : store.off);
+    cpu.storesOver();
+  }
 }
 
 /** aarch64_insn_patch_text: everybody stops, one core patches. */
 function* patchTextStopped(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  yield* cpu.stopMachine(function* () {
-    for (const store of stores) yield* patchTextNosync(cpu, store, on);
+  yield cpu.stopMachine(function* () {
+    for (const store of stores) yield patchTextNosync(cpu, store, on);
   });
 }
 
 /** apply_alternatives under stop_machine: plain stores through the linear map, one maintenance at the end. */
 function* applyAlternatives(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  yield* cpu.stopMachine(function* () {
-    for (const store of stores) yield* cpu.store(cpu.linearAlias(store.offset), on ? store.on : store.off);
-    yield* cpu.cleanAlternatives(offsetsOf(stores));
+  yield cpu.stopMachine(function* () {
+    for (const store of stores) yield cpu.store(cpu.linearAlias(store.offset), on ? store.on : store.off);
+    yield cpu.cleanAlternatives(offsetsOf(stores));
   });
 }
 
@@ -87,7 +90,7 @@ export function* switchItem(
   isFirst: boolean,
 ): Step<void> {
   const stores = storesOf(item, isFirst);
-  yield* PATCH[kind](cpu, stores, on);
+  yield PATCH[kind](cpu, stores, on);
   // A literal is data: what orders it is the reader's business.
   if (kind !== 'ftrace-literal') cpu.synchronised(offsetsOf(stores));
 }
@@ -101,12 +104,12 @@ export function* storeSynthetic(
   sync: 'none' | 'kick' | 'stop-machine',
 ): Step<void> {
   const body = function* (): Step<void> {
-    yield* cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
-    yield* cpu.cleanInvalidate(offset, form.bytes);
+    yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
+    yield cpu.cleanInvalidate(offset, form.bytes);
   };
-  if (sync === 'stop-machine') yield* cpu.stopMachine(body);
-  else yield* body();
-  if (sync === 'kick') yield* cpu.kickAllCpus();
+  if (sync === 'stop-machine') yield cpu.stopMachine(body);
+  else yield body();
+  if (sync === 'kick') yield cpu.kickAllCpus();
   if (sync !== 'none') cpu.synchronised([offset]);
 }
 
@@ -116,6 +119,7 @@ export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number
   const words = trace.size[row] === 8 ? [trace.newLo[row]!, trace.newHi[row]!] : [trace.newLo[row]!];
   const alias = trace.alias[row];
   const direct = alias === ALIAS_LINEAR ? cpu.linearAlias(offset) : cpu.imageAlias(offset);
-  const stored = yield* alias === ALIAS_FIXMAP ? writeThroughFixmap(cpu, offset, words) : cpu.store(direct, words);
+  const stored = yield alias === ALIAS_FIXMAP ? writeThroughFixmap(cpu, offset, words) : cpu.store(direct, words);
   if (!stored) cpu.lost(offset);
+  cpu.storesOver();
 }

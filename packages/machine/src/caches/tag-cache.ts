@@ -41,6 +41,15 @@ export class TagCache {
     return false;
   }
 
+  /** Whether the line at `pa` is present. */
+  has(pa: number): boolean {
+    const line = Math.floor(pa / LINE_BYTES);
+    const tag = line + this.epoch * EPOCH_STRIDE;
+    const start = ((line & this.setMask) >>> 0) * this.ways;
+    for (let i = start; i < start + this.ways; i++) if (this.tags[i] === tag) return true;
+    return false;
+  }
+
   /** Removes the line at `pa`. */
   invalidate(pa: number): void {
     const line = Math.floor(pa / LINE_BYTES);
