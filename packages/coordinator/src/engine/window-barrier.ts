@@ -140,7 +140,7 @@ export class WindowBarrier {
     }
     for (let i = this.spins; i > 0; i--) {
       if (Atomics.load(control, GENERATION) !== generation) return;
-      pause();
+      if (process.env.PAUSE) pause();
     }
     // Counted before the last look at the generation (wait takes it), which the last thread changes before it counts
     // sleepers: one of the two sees the other, so nobody sleeps for ever.

@@ -49,6 +49,9 @@ const countFigures = (counts: readonly NodeCounts[]): Omit<Figures, 'memory' | '
   };
 };
 
+const maintainedSpans = (nodes: readonly NodeReport[]): number[] =>
+  nodes.flatMap(({ times }) => times.flatMap(({ begin, maintained }) => (maintained < 0 ? [] : [maintained - begin])));
+
 const writeFigures = ({ raw, judgement }: JudgedRun, traps: boolean): WriteFigures => {
   const sum = (pick: (count: NodeCounts) => number): number =>
     raw.nodes.reduce((total, { counts }) => total + pick(counts), 0);
@@ -60,6 +63,7 @@ const writeFigures = ({ raw, judgement }: JudgedRun, traps: boolean): WriteFigur
     refused: sum((counts) => counts.refused),
     withoutEffect: raw.hypervisor.withoutEffect,
     latencyPs: percentiles(over.map(({ begin, end }) => end - begin)),
+    maintainedPs: percentiles(traps ? maintainedSpans(raw.nodes) : over.map(({ begin, end }) => end - begin)),
   };
 };
 

@@ -1,7 +1,7 @@
 import type { KernelImage } from '@numalab/kernel';
 import { ACCESS_READ, decodeStage2Config, NodeMemory, Stage2Walker } from '@numalab/machine';
 import { layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
-import { formatSize } from '../scenario/units.ts';
+import { formatSize, parseSize } from '../scenario/units.ts';
 import type { MemoryFigures } from './run-result.ts';
 
 /** Bytes of the replicated range by the size of the leaf, contiguous group included, that maps them on one node. */
@@ -24,6 +24,13 @@ const leafBytesOf = (spec: MachineSpec, { memory, tables }: NodeReport): Record<
     }
   }
   return bytes;
+};
+
+/** {@link leafBytesOf} of several nodes, largest leaves first. */
+const sumLeaves = (all: readonly Readonly<Record<string, number>>[]): Record<string, number> => {
+  const sums = new Map<string, number>();
+  for (const one of all) for (const [size, bytes] of Object.entries(one)) sums.set(size, (sums.get(size) ?? 0) + bytes);
+  return Object.fromEntries([...sums].sort(([a], [b]) => parseSize(b) - parseSize(a)));
 };
 
 const bytesOfKind = ({ kernel }: MachineSpec, wanted: string): number =>
@@ -49,7 +56,7 @@ export const nodeMemoryFigures = (spec: MachineSpec, image: KernelImage, report:
     notReplicatedConstantBytes: Math.max(0, constantBytes(image) - replicatedBytes),
     stage2Bytes: report.stage2?.usedBytes ?? 0,
     stage2ReservedBytes: report.stage2?.reservedBytes ?? 0,
-    leafBytes: leafBytesOf(spec, report),
+    leafBytes: sumLeaves([leafBytesOf(spec, report)]),
     committedBytes: report.committedBytes,
   };
 };
@@ -57,16 +64,12 @@ export const nodeMemoryFigures = (spec: MachineSpec, image: KernelImage, report:
 /** All nodes together; what is the same on every node (a copy's size) stays as it is. */
 export const totalMemory = (nodes: readonly MemoryFigures[]): MemoryFigures => {
   const sum = (pick: (memory: MemoryFigures) => number): number => nodes.reduce((total, node) => total + pick(node), 0);
-  const leafBytes: Record<string, number> = {};
-  for (const node of nodes) {
-    for (const [size, bytes] of Object.entries(node.leafBytes)) leafBytes[size] = (leafBytes[size] ?? 0) + bytes;
-  }
   return {
     ...nodes[0]!,
     replicaBytes: sum((memory) => memory.replicaBytes),
     stage2Bytes: sum((memory) => memory.stage2Bytes),
     stage2ReservedBytes: sum((memory) => memory.stage2ReservedBytes),
     committedBytes: sum((memory) => memory.committedBytes),
-    leafBytes,
+    leafBytes: sumLeaves(nodes.map((node) => node.leafBytes)),
   };
 };

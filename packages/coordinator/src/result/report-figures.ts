@@ -28,7 +28,7 @@ const FETCHES: readonly Figure[] = [
   fetched('  last-level cache', ({ fetches }) => fetches.llc),
   fetched('  DRAM of the same node', ({ fetches }) => fetches.local),
   fetched('  DRAM of another node', ({ fetches }) => fetches.remote),
-  fetched('  primary behind a shared granule', ({ fetches }) => fetches.shared),
+  fetched('  granules shared with EL2', ({ fetches }) => fetches.shared),
   ['mean time of a fetched word', ({ fetches }) => time(fetches.meanPs)],
   ['loads of text and constants', ({ loads }) => formatCount(loads.total)],
   ['  from another node', ({ loads }) => formatCount(loads.remote)],
@@ -47,6 +47,7 @@ const WRITES: readonly Figure[] = [
   ['  latency, median', ({ writes }) => time(writes.latencyPs.p50)],
   ['  latency, 99th percentile', ({ writes }) => time(writes.latencyPs.p99)],
   ['  latency, maximum', ({ writes }) => time(writes.latencyPs.max)],
+  ['  with own maintenance, median', ({ writes }) => time(writes.maintainedPs.p50)],
 ];
 
 const MEMORY: readonly Figure[] = [
@@ -58,7 +59,7 @@ const MEMORY: readonly Figure[] = [
 
 const leafRows = ({ memory }: RunResult): FigureRow[] =>
   Object.entries(memory.leafBytes).map(([size, count]) => ({
-    name: `  replicated range in leaves of ${size}`,
+    name: `  range mapped by leaves of ${size}`,
     run: bytes(count),
     baseline: NONE,
     minor: true,

@@ -55,21 +55,24 @@ const paint = (verdict: RunResult['verdict'], colors: ReportContext['colors']): 
 
 /** The verdict and its cause, in one line. */
 export const verdictLine = (result: RunResult, { image, colors }: Pick<ReportContext, 'image' | 'colors'>): string =>
-  `${paint(result.verdict, colors)(colors.bold(result.verdict.toUpperCase()))}: ${withSymbols(result.reason, image)}`;
+  `${paint(result.verdict, colors)(colors.bold(result.verdict.toUpperCase()))} ${result.scenario}, seed ${result.seed}: ${withSymbols(result.reason, image)}`;
 
+/** The verdict with its cause, then the other findings. */
 const verdictLines = (result: RunResult, context: ReportContext): string[] => {
   const { colors, columns, image } = context;
-  const word = result.verdict.toUpperCase();
-  const [first = '', ...rest] = wrap(`${word}: ${withSymbols(result.reason, image)}`, columns, '  ');
-  const lines = [paint(result.verdict, colors)(colors.bold(first)), ...rest];
-  for (const { id, message, timePs } of result.violations.slice(0, VIOLATIONS_SHOWN)) {
-    const when = timePs > 0 ? ` [at ${formatTime(timePs)}]` : '';
-    lines.push(
-      ...wrap(`  ${id} (${RULES[id] ?? 'unknown rule'}): ${withSymbols(message, image)}${when}`, columns, '     '),
-    );
+  const { verdict, violations } = result;
+  const plain = `${verdict.toUpperCase()} ${result.scenario}, seed ${result.seed}: ${withSymbols(result.reason, image)}`;
+  const [first = '', ...rest] = wrap(plain, columns, '  ');
+  const lines = [paint(verdict, colors)(colors.bold(first)), ...rest];
+  const shown = violations.slice(0, VIOLATIONS_SHOWN);
+  for (const { id, message, timePs } of shown) {
+    const when = timePs > 0 ? `, at ${formatTime(timePs)}` : '';
+    // The cause stands in the first line already.
+    const what = result.reason === `${id}: ${message}` ? '' : `: ${withSymbols(message, image)}`;
+    lines.push(...wrap(`  broken${when}: ${id}, ${RULES[id] ?? 'unknown rule'}${what}`, columns, '    '));
   }
-  const more = result.violationCount - VIOLATIONS_SHOWN;
-  if (more > 0) lines.push(`  and ${formatCount(more)} more (--json has them)`);
+  const more = result.violationCount - shown.length;
+  if (more > 0) lines.push(`  and ${formatCount(more)} more`);
   return lines;
 };
 
@@ -118,9 +121,9 @@ const tableLines = (result: RunResult, context: ReportContext): string[] => {
   const { bold, dim } = context.colors;
   const rows = figureRows(result);
   const both = result.comparison !== null;
-  const width = 16;
+  const width = 22;
   const cells = ({ name, run, baseline }: FigureRow): string =>
-    `${name.padEnd(38)}${run.padStart(width)}${both ? baseline.padStart(width) : ''}`.trimEnd();
+    `${name.padEnd(34)}${run.padStart(width)}${both ? baseline.padStart(width) : ''}`.trimEnd();
   const heads = {
     name: '',
     run: result.protocol === null ? 'one copy' : `stage2, ${result.protocol}`,
@@ -164,7 +167,6 @@ export const reportLines = (result: RunResult, context: ReportContext): string[]
     items.length === 0 ? [] : ['', colors.bold(title), ...bullets(items, columns)];
   const seconds = ((result.wallMs + (comparison?.wallMs ?? 0)) / 1000).toFixed(2);
   return [
-    colors.bold(`${result.scenario}, seed ${result.seed}`),
     ...verdictLines(result, context),
     ...result.warnings.flatMap((warning) => wrap(`warning: ${warning}`, columns, '  ').map(colors.yellow)),
     '',

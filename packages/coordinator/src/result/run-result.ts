@@ -23,6 +23,8 @@ export interface WriteFigures {
   readonly withoutEffect: number;
   /** From the trap to its ERET; where nothing traps from the store to the last DSB of its writer's maintenance. */
   readonly latencyPs: Percentiles;
+  /** From the same moment until the writer's own maintenance is over too, which is what a kernel waits for either way. */
+  readonly maintainedPs: Percentiles;
 }
 
 /** Fetched words of the kernel's text, by what served them. The parts add up to `total`. */

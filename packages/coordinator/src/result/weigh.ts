@@ -1,8 +1,7 @@
-import { formatBytes, formatCount, formatTime } from './format.ts';
+import { formatBytes, formatCount, formatPercent, formatTime } from './format.ts';
 import type { MeasuredRun } from './run-result.ts';
 
 const share = (part: number, total: number): number => (total === 0 ? 0 : part / total);
-const percent = (ratio: number): string => `${(ratio * 100).toFixed(2)} %`;
 
 const change = (before: number, now: number): string => {
   const ratio = Math.abs(now - before) / before;
@@ -22,13 +21,12 @@ const weighFetchTime = (run: MeasuredRun, baseline: MeasuredRun, gains: string[]
   (now < before ? gains : costs).push(text);
 };
 
+/** Writers wait for the trap and for their own maintenance; only both together compare with a store that does not trap. */
 const weighLatency = (run: MeasuredRun, baseline: MeasuredRun, gains: string[], costs: string[]): void => {
-  const [now, before] = [run.writes.latencyPs.p50, baseline.writes.latencyPs.p50];
-  if (now === null) return;
-  const than = before === null ? '' : ` instead of ${formatTime(before)}`;
-  (before !== null && now < before ? gains : costs).push(
-    `a write to text takes ${formatTime(now)} (median)${than}, ${formatTime(run.writes.latencyPs.max ?? now)} at most`,
-  );
+  const [now, before] = [run.writes.maintainedPs, baseline.writes.maintainedPs];
+  if (now.p50 === null || now.max === null || before.p50 === null || before.max === null) return;
+  const text = `a write to text with its writer’s maintenance takes ${formatTime(now.p50)} (median; at most ${formatTime(now.max)}) instead of ${formatTime(before.p50)} (${formatTime(before.max)})`;
+  (now.p50 < before.p50 ? gains : costs).push(text);
 };
 
 /** What replication brought and took, in plain words: `run` against the same run without it. */
@@ -36,13 +34,15 @@ export const weigh = (run: MeasuredRun, baseline: MeasuredRun, nodes: number): W
   const gains: string[] = [];
   const costs: string[] = [];
   const before = baseline.fetches.remote;
-  const now = run.fetches.remote + run.fetches.shared;
+  const { remote, shared } = run.fetches;
+  const part = (words: number, of: MeasuredRun): string =>
+    `${formatCount(words)} (${formatPercent(share(words, of.fetches.total))})`;
   if (before > 0) {
-    const without = percent(share(before, baseline.fetches.total));
+    const behind = shared === 0 ? '' : `; ${part(shared, run)} by granules that all nodes share`;
     gains.push(
-      `${formatCount(now)} fetches waited for another node’s DRAM instead of ${formatCount(before)} (${without})`,
+      `${part(remote, run)} fetches are served by another node’s DRAM instead of ${part(before, baseline)}${behind}`,
     );
-  } else gains.push('none in fetches: without replication no fetch waited for another node’s DRAM either');
+  } else gains.push('none in fetches: without replication no fetch is served by another node’s DRAM either');
   weighFetchTime(run, baseline, gains, costs);
   weighLatency(run, baseline, gains, costs);
   const { replicaBytes, stage2Bytes, stage2ReservedBytes } = run.memory;
