@@ -201,9 +201,12 @@ export class CoreCpu implements KernelCpu {
     const begin = cpu.time;
     for (let i = 0, at = first; i < words.length; i++, at += 4) {
       const pa = at < va ? paOf(va) - (va - at) : paOf(at);
+      const word = node.directTextWord(pa);
+      if (word >= 0) node.sendProbes(word, false, cpu.time);
       cpu.replyNumber = 0;
       yield node.coherence.store(cpu, pa, [words[i]!], -1);
-      if (cpu.replyNumber > 0) node.directStores.push({ number: cpu.replyNumber, begin, end: -1, core: cpu.core });
+      const number = cpu.replyNumber;
+      if (number > 0) node.directStores.push({ word, number, begin, end: -1, core: cpu.core });
     }
   }
 

@@ -211,11 +211,12 @@ export class El2 {
     cpu.replyNumber = -1;
     cpu.replyBytes = null;
     node.sendToHypervisor(link.SUBMIT, 0, cpu.core, submission, cpu.time);
-    node.sendProbes(first >> 2, cpu.time);
+    node.sendProbes(first >> 2, false, cpu.time);
     while (cpu.replyNumber < 0) yield WAIT;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
     if (cpu.replyNumber > 0) {
       this.times.push({ number: cpu.replyNumber, begin, end: cpu.time, core: cpu.core, maintained: -1 });
+      node.sendProbes(first >> 2, true, cpu.time);
     }
   }
 

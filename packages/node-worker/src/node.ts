@@ -56,6 +56,8 @@ export interface Synchronisation {
 
 /** A store to text that did not trap; `end` is when its writer's maintenance was over. */
 export interface DirectStore {
+  /** Offset from `_text`, in words. */
+  readonly word: number;
   readonly number: number;
   readonly begin: number;
   end: number;
@@ -66,8 +68,9 @@ export interface DirectStore {
 export type WatchMap = Uint8Array;
 
 const SESSION_TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
-/** A probe fetches its word this often, this far apart at most. */
-const PROBES = 6;
+/** A probe of a write in flight, and of one just over, fetches its word this often, this far apart at most. */
+const PROBES_IN_FLIGHT = 5;
+const PROBES_AFTER = 2;
 const PROBE_GAP_PS = 120_000;
 
 /**
@@ -187,6 +190,13 @@ export class NodeProcess extends link.Process {
     return null;
   }
 
+  /** Where nothing traps: offset from `_text` in words of what lies at `pa` if that is text, else -1. */
+  directTextWord(pa: number): number {
+    const { imageIpa, spanStart, spanEnd } = this.layout;
+    const offset = pa - imageIpa;
+    return this.spec.strategy === 'none' && offset >= spanStart && offset < spanEnd ? offset >> 2 : -1;
+  }
+
   /** Whether a store to `offset` is the order's business. */
   isReplicated(offset: number): boolean {
     const kind = this.spec.strategy === 'none' ? null : this.kindAt(offset);
@@ -282,10 +292,10 @@ export class NodeProcess extends link.Process {
   }
 
   /** Lets one core of every other node fetch `word`, which is being written. */
-  sendProbes(word: number, at: number): void {
+  sendProbes(word: number, isOver: boolean, at: number): void {
     if (!this.spec.workload.probe) return;
     for (let to = 0; to < this.spec.nodes; to++)
-      if (to !== this.id) this.sendMemory(to, link.PROBE, word, 0, 0, null, at);
+      if (to !== this.id) this.sendMemory(to, link.PROBE, word, isOver ? PROBES_AFTER : PROBES_IN_FLIGHT, 0, null, at);
   }
 
   // ---- the loop ---------------------------------------------------------------------------------------------------------
@@ -456,6 +466,7 @@ export class NodeProcess extends link.Process {
       if (store.core !== cpu.core) continue;
       if (store.end >= 0) break;
       store.end = cpu.time;
+      this.sendProbes(store.word, true, cpu.time);
     }
     const { times } = this.el2;
     for (let i = times.length - 1; i >= 0; i--) {
@@ -485,16 +496,16 @@ export class NodeProcess extends link.Process {
     }
   }
 
-  private *probe(cpu: Vcpu, word: number): Task {
-    for (let i = 0; i < PROBES; i++) {
+  private *probe(cpu: Vcpu, word: number, fetches: number): Task {
+    for (let i = 0; i < fetches; i++) {
       yield this.probes.below(PROBE_GAP_PS) + 1;
       yield* this.walk.fetchWord(cpu, word * 4);
     }
   }
 
-  private onProbe(word: number, at: number): void {
+  private onProbe(word: number, fetches: number, at: number): void {
     const cpu = this.cpus[this.probes.below(this.spec.coresPerNode)]!;
-    if (cpu.mode === MODE_WALK) this.switchTo(cpu, new TaskRun(this.probe(cpu, word)), at);
+    if (cpu.mode === MODE_WALK) this.switchTo(cpu, new TaskRun(this.probe(cpu, word, fetches)), at);
   }
 
   private handle(message: link.Message): void {
@@ -563,7 +574,7 @@ export class NodeProcess extends link.Process {
         this.beginNext(this.cpus[b]!, time);
         break;
       case link.PROBE:
-        this.onProbe(a, time);
+        this.onProbe(a, b, time);
         break;
       case link.RETIRE:
         this.cpus[b]!.replyNumber = a;

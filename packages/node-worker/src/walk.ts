@@ -21,7 +21,15 @@ import {
 } from '@numalab/machine';
 import { nodeBase } from './layout.ts';
 import type { NodeProcess } from './node.ts';
-import { type FetchGroup, MODE_TASK, SERVED_L1I, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, type Vcpu } from './vcpu.ts';
+import {
+  type FetchGroup,
+  MODE_TASK,
+  SERVED_L1I,
+  SERVED_LOCAL,
+  SERVED_REMOTE,
+  SERVED_SHARED,
+  type Vcpu,
+} from './vcpu.ts';
 
 /** Groups a walk executes before it gives the current function up, so that no loop in the text holds it for ever. */
 const PATIENCE = 512;

@@ -41,9 +41,7 @@ class MachineThread {
     // Bounded also where no message bounds it, so that a wish to end is seen.
     this.windowPs = Math.min(MAX_WINDOW * innerPs, crossThreadPs(spec, latencies, owners) / windowDivisor);
     const processes = hypervisor === null ? nodes : [...nodes, hypervisor];
-    this.group = new ProcessGroup(processes, owners.length, innerPs, (message) =>
-      this.sendAway(message),
-    );
+    this.group = new ProcessGroup(processes, owners.length, innerPs, (message) => this.sendAway(message));
     this.receive = (message) => this.group.receive(message);
     this.barrier = new WindowBarrier(task.barrier, threads, thread, task.ownCore);
     const others = Array.from({ length: threads }, (_, other) => other);
@@ -81,7 +79,10 @@ class MachineThread {
       const exchange = barrier.meetings;
       let pending = 0;
       for (const writer of writers) if (writer !== null) pending = Math.max(pending, writer.flush(exchange));
-      const t1 = performance.now(); const q = barrier.meet(Math.min(group.nextTime(), this.firstSent), pending); (this as any).waited = ((this as any).waited ?? 0) + performance.now() - t1; if (!q) return Number.NaN;
+      const t1 = performance.now();
+      const q = barrier.meet(Math.min(group.nextTime(), this.firstSent), pending);
+      (this as any).waited = ((this as any).waited ?? 0) + performance.now() - t1;
+      if (!q) return Number.NaN;
       for (const reader of readers) reader?.take(exchange, this.receive);
     } while (barrier.pending > 0);
     this.firstSent = Infinity;
@@ -95,13 +96,27 @@ class MachineThread {
     let next = this.exchange();
     const startedMs = nowMs();
     while (next < Infinity && !barrier.ending) {
-      const t0 = performance.now(); group.run(next + this.windowPs); (this as any).busy = ((this as any).busy ?? 0) + performance.now() - t0;
+      const t0 = performance.now();
+      group.run(next + this.windowPs);
+      (this as any).busy = ((this as any).busy ?? 0) + performance.now() - t0;
       this.windows++;
       next = this.exchange();
       if (isFirst && next < Infinity && (this.windows & 255) === 0) barrier.report(next);
     }
     if (Number.isNaN(next)) return null;
-    const endedMs = nowMs(); console.error('thread', this.task.thread, 'total', (endedMs - startedMs) | 0, 'busy', (this as any).busy | 0, 'waited', (this as any).waited | 0, 'sleeps', (barrier as any).sleeps);
+    const endedMs = nowMs();
+    console.error(
+      'thread',
+      this.task.thread,
+      'total',
+      (endedMs - startedMs) | 0,
+      'busy',
+      (this as any).busy | 0,
+      'waited',
+      (this as any).waited | 0,
+      'sleeps',
+      (barrier as any).sleeps,
+    );
     return {
       nodes: this.nodes.map(reportOf),
       hypervisor: this.hypervisor === null ? null : hypervisorReportOf(this.hypervisor),

@@ -144,7 +144,8 @@ export class WindowBarrier {
     }
     // Counted before the last look at the generation (wait takes it), which the last thread changes before it counts
     // sleepers: one of the two sees the other, so nobody sleeps for ever.
-    Atomics.add(control, SLEEPERS, 1); (this as any).sleeps = ((this as any).sleeps ?? 0) + 1;
+    Atomics.add(control, SLEEPERS, 1);
+    (this as any).sleeps = ((this as any).sleeps ?? 0) + 1;
     while (Atomics.load(control, GENERATION) === generation) {
       // A failure between the first look and now has changed the generation for good.
       if (Atomics.load(control, STATE) !== RUNNING) break;
