@@ -16,6 +16,10 @@ export class Agent implements NodeContext {
   /** Number of the last write applied, for the check that what is applied is a prefix of the order. */
   lastApplied = 0;
   applied = 0;
+  /** Numbers below the highest applied that were never applied, and numbers applied again, in the order found. */
+  readonly skipped: Set<number> = new Set();
+  readonly repeated: number[] = [];
+  private highest = 0;
 
   constructor(process: NodeProcess, half: NodeHalf) {
     this.process = process;
@@ -58,7 +62,15 @@ export class Agent implements NodeContext {
       process.observations.report('ordered', text, this.cpu.time);
     }
     this.lastApplied = write.number;
+    this.noteApplied(write.number);
     yield process.latencies.storePs * write.words.length;
+  }
+
+  private noteApplied(number: number): void {
+    if (number > this.highest) {
+      for (let between = this.highest + 1; between < number; between++) this.skipped.add(between);
+      this.highest = number;
+    } else if (!this.skipped.delete(number)) this.repeated.push(number);
   }
 
   *maintain(write: Write): Step<void> {
@@ -72,5 +84,8 @@ export class Agent implements NodeContext {
     this.busy = false;
     this.lastApplied = 0;
     this.applied = 0;
+    this.skipped.clear();
+    this.repeated.length = 0;
+    this.highest = 0;
   }
 }

@@ -211,6 +211,7 @@ export class CoreCpu implements KernelCpu {
   }
 
   *loadText(offset: number): Step<number> {
+    this.node.compared++;
     return yield* this.node.walk.loadWord(this.cpu, offset);
   }
 

@@ -103,6 +103,8 @@ export class NodeProcess extends link.Process {
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
   readonly synchronisations: Synchronisation[] = [];
   readonly comparisons: Finding[] = [];
+  /** Words that writers loaded to compare them. */
+  compared = 0;
   readonly directStores: DirectStore[] = [];
   /** Stores to text in memory order, where nothing traps: word, value; number = index + 1. */
   readonly storeOrder: { word: number; words: readonly number[] }[] = [];

@@ -26,6 +26,8 @@ export interface NodeCounts {
   readonly trapped: number;
   readonly refused: number;
   readonly emulationsChecked: number;
+  /** Words that writers loaded to compare them before they patched. */
+  readonly compared: number;
   readonly applied: number;
   readonly lastApplied: number;
   readonly actions: number;
@@ -49,6 +51,9 @@ export interface NodeReport {
   readonly findings: readonly Finding[];
   readonly findingsDropped: number;
   readonly comparisons: readonly Finding[];
+  /** Writes that this node never applied although it applied later ones, and writes that it applied again. */
+  readonly skipped: readonly number[];
+  readonly repeated: readonly number[];
   readonly synchronisations: readonly Synchronisation[];
   readonly times: readonly WriteTimes[];
   readonly directStores: readonly DirectStore[];
@@ -96,6 +101,7 @@ const countsOf = (node: NodeProcess): NodeCounts => ({
   trapped: node.el2.trapped,
   refused: node.el2.refused,
   emulationsChecked: node.el2.emulationsChecked,
+  compared: node.compared,
   applied: node.agent.applied,
   lastApplied: node.agent.lastApplied,
   actions: node.writers.actions,
@@ -156,6 +162,8 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     findings: node.observations.findings,
     findingsDropped: node.observations.dropped,
     comparisons: node.comparisons,
+    skipped: [...node.agent.skipped],
+    repeated: node.agent.repeated,
     synchronisations: node.synchronisations,
     times: node.el2.times,
     directStores: node.directStores,

@@ -23,8 +23,8 @@ const leastLoaded = (owners: Int32Array, threads: number): number => {
   return counts.indexOf(Math.min(...counts));
 };
 
-/** The smallest latency of anything that is sent from one thread to another, in picoseconds; Infinity for one thread. */
-export const crossThreadPs = (spec: MachineSpec, latencies: Latencies, owners: Int32Array): number => {
+/** By sending and receiving thread, the smallest latency of a message between processes of the two, in picoseconds. */
+const hopsPs = (spec: MachineSpec, latencies: Latencies, owners: Int32Array, threads: number): Float64Array => {
   // The places of a process: a node's own; the hypervisor's node, or any node if the lock moves it.
   const all = Array.from({ length: spec.nodes }, (_, node) => node);
   const places = [...all.map((node) => [node]), spec.serialisation === 'central' ? [spec.hypervisorNode] : all];
@@ -32,12 +32,31 @@ export const crossThreadPs = (spec: MachineSpec, latencies: Latencies, owners: I
     const line = latencies.linePs(i, j);
     return i === j ? line : Math.min(line, latencies.requestPs(i, j), latencies.responsePs(i, j));
   };
-  let smallest = Infinity;
+  const hops = new Float64Array(threads * threads).fill(Infinity);
   for (const [from, froms] of places.entries()) {
     for (const [to, tos] of places.entries()) {
       if (owners[from] === owners[to]) continue;
-      for (const i of froms) for (const j of tos) smallest = Math.min(smallest, between(i, j));
+      const at = owners[from]! * threads + owners[to]!;
+      for (const i of froms) for (const j of tos) hops[at] = Math.min(hops[at]!, between(i, j));
     }
   }
-  return smallest;
+  return hops;
+};
+
+/**
+ * By thread, and thread that it reaches: how long after something happens on the one the other can first receive a message
+ * because of it, directly or through further threads. On the diagonal: how soon an answer comes back. In picoseconds,
+ * Infinity if never.
+ */
+export const reachPs = (spec: MachineSpec, latencies: Latencies, owners: Int32Array, threads: number): Float64Array => {
+  const reach = hopsPs(spec, latencies, owners, threads);
+  for (let via = 0; via < threads; via++) {
+    for (let from = 0; from < threads; from++) {
+      for (let to = 0; to < threads; to++) {
+        const around = reach[from * threads + via]! + reach[via * threads + to]!;
+        if (around < reach[from * threads + to]!) reach[from * threads + to] = around;
+      }
+    }
+  }
+  return reach;
 };

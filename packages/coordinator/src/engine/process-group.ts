@@ -10,6 +10,8 @@ export class ProcessGroup {
   private readonly next: Float64Array;
   private readonly windowPs: number;
   private readonly senders: Process[] = [];
+  /** Everything before this has happened here. */
+  private done = 0;
   private readonly sendAway: (message: Message) => void;
 
   /**
@@ -36,17 +38,22 @@ export class ProcessGroup {
 
   /** A message for one of these processes. */
   receive(message: Message): void {
+    const { time, kind, from } = message;
+    assert(
+      time >= this.done,
+      `message ${kind} from ${from} arrives at ${time}, when all before ${this.done} has happened`,
+    );
     const place = this.placeOf[message.to]!;
     this.processes[place]!.receive(message);
     if (message.time < this.next[place]!) this.next[place] = message.time;
   }
 
-  /** Does everything that happens before `limit`. */
+  /** Does everything that happens before `limit`. No message may arrive later that takes effect before it. */
   run(limit: number): void {
     const { next, processes, senders } = this;
     for (;;) {
       const first = this.nextTime();
-      if (first >= limit) return;
+      if (first >= limit) break;
       const end = Math.min(limit, first + this.windowPs);
       for (let i = 0; i < next.length; i++) {
         if (next[i]! >= end) continue;
@@ -55,16 +62,15 @@ export class ProcessGroup {
         next[i] = process.nextTime();
         if (process.outbox.length > 0) senders.push(process);
       }
-      while (senders.length > 0) this.deliver(senders.pop()!.outbox, end, limit);
+      this.done = end;
+      while (senders.length > 0) this.deliver(senders.pop()!.outbox);
     }
+    this.done = Math.max(this.done, limit);
   }
 
-  private deliver(outbox: Message[], end: number, limit: number): void {
+  private deliver(outbox: Message[]): void {
     for (const message of outbox) {
-      const isHere = this.placeOf[message.to]! >= 0;
-      const { time, kind, from } = message;
-      assert(time >= (isHere ? end : limit), `message ${kind} from ${from} arrives inside the window it was sent in`);
-      if (isHere) this.receive(message);
+      if (this.placeOf[message.to]! >= 0) this.receive(message);
       else this.sendAway(message);
     }
     outbox.length = 0;

@@ -4,13 +4,13 @@ import { HypervisorProcess, hypervisorReportOf } from '@numalab/hypervisor';
 import { type Message, RingReader, RingWriter } from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
 import { NodeProcess, reportOf } from '@numalab/node-worker';
-import { crossThreadPs } from './deal.ts';
+import { reachPs } from './deal.ts';
 import { ProcessGroup } from './process-group.ts';
 import { loadProtocol } from './protocol-ref.ts';
 import { ringOf, type ThreadFailure, type ThreadOutcome, type ThreadReport, type ThreadTask } from './thread-task.ts';
 import { RunControl, WindowBarrier } from './window-barrier.ts';
 
-/** A window between threads is at most this many times as long as one inside a thread. */
+/** A window between threads is at most this many times as long as one inside a thread: a wish to end must be seen. */
 const MAX_WINDOW = 64;
 
 const nowMs = (): number => performance.timeOrigin + performance.now();
@@ -25,10 +25,11 @@ class MachineThread {
   /** By thread; null: this one. */
   private readonly writers: readonly (RingWriter | null)[];
   private readonly readers: readonly (RingReader | null)[];
-  private readonly windowPs: number;
+  /** See {@link reachPs}. */
+  private readonly reach: Float64Array;
   private readonly receive: (message: Message) => void;
-  /** Earliest arrival among the messages sent away in this window. */
-  private firstSent = Infinity;
+  /** By thread: earliest arrival among the messages sent to it in this window. */
+  private readonly sent: Float64Array;
   private windows = 0;
 
   private constructor(task: ThreadTask, nodes: readonly NodeProcess[], hypervisor: HypervisorProcess | null) {
@@ -38,8 +39,10 @@ class MachineThread {
     this.hypervisor = hypervisor;
     const latencies = new Latencies(spec.topology, spec.profile);
     const innerPs = latencies.minLinkPs() / windowDivisor;
-    // Bounded also where no message bounds it, so that a wish to end is seen.
-    this.windowPs = Math.min(MAX_WINDOW * innerPs, crossThreadPs(spec, latencies, owners) / windowDivisor);
+    this.reach = reachPs(spec, latencies, owners, threads).map((ps) =>
+      Math.min(ps / windowDivisor, MAX_WINDOW * innerPs),
+    );
+    this.sent = new Float64Array(threads).fill(Infinity);
     const processes = hypervisor === null ? nodes : [...nodes, hypervisor];
     this.group = new ProcessGroup(processes, owners.length, innerPs, (message) => this.sendAway(message));
     this.receive = (message) => this.group.receive(message);
@@ -64,29 +67,38 @@ class MachineThread {
   }
 
   private sendAway(message: Message): void {
-    if (message.time < this.firstSent) this.firstSent = message.time;
-    this.writers[this.task.owners[message.to]!]!.put(message);
+    const to = this.task.owners[message.to]!;
+    if (message.time < this.sent[to]!) this.sent[to] = message.time;
+    this.writers[to]!.put(message);
   }
 
   /**
-   * Sends what the last window made, meets the others, takes what they sent. Returns the moment at which the next window
-   * begins, Infinity if nothing is left to happen, NaN if another thread failed. Messages on their way count as things to
-   * happen: their sender knows of them before their receiver does.
+   * Sends what the last window made, meets the others, takes what they sent. Returns the moment at which anything happens
+   * next, Infinity if nothing is left, NaN if another thread failed. Messages on their way count: their sender
+   * knows of them before their receiver does.
    */
   private exchange(): number {
-    const { barrier, writers, readers, group } = this;
+    const { barrier, writers, readers, group, sent } = this;
     do {
       const exchange = barrier.meetings;
       let pending = 0;
       for (const writer of writers) if (writer !== null) pending = Math.max(pending, writer.flush(exchange));
-      const t1 = performance.now();
-      const q = barrier.meet(Math.min(group.nextTime(), this.firstSent), pending);
-      (this as any).waited = ((this as any).waited ?? 0) + performance.now() - t1;
-      if (!q) return Number.NaN;
+      if (!barrier.meet(group.nextTime(), pending, sent)) return Number.NaN;
       for (const reader of readers) reader?.take(exchange, this.receive);
     } while (barrier.pending > 0);
-    this.firstSent = Infinity;
-    return barrier.next;
+    sent.fill(Infinity);
+    return barrier.first;
+  }
+
+  /** Until when this thread knows of all messages that it will receive, from what the last meeting told. */
+  private limit(): number {
+    const { reach, barrier } = this;
+    const { thread, threads } = this.task;
+    let limit = Infinity;
+    for (let from = 0; from < threads; from++) {
+      limit = Math.min(limit, barrier.nexts[from]! + reach[from * threads + thread]!);
+    }
+    return limit;
   }
 
   /** Runs until nothing is left to happen or the run should end. Null if another thread failed. */
@@ -96,27 +108,13 @@ class MachineThread {
     let next = this.exchange();
     const startedMs = nowMs();
     while (next < Infinity && !barrier.ending) {
-      const t0 = performance.now();
-      group.run(next + this.windowPs);
-      (this as any).busy = ((this as any).busy ?? 0) + performance.now() - t0;
+      group.run(this.limit());
       this.windows++;
       next = this.exchange();
       if (isFirst && next < Infinity && (this.windows & 255) === 0) barrier.report(next);
     }
     if (Number.isNaN(next)) return null;
     const endedMs = nowMs();
-    console.error(
-      'thread',
-      this.task.thread,
-      'total',
-      (endedMs - startedMs) | 0,
-      'busy',
-      (this as any).busy | 0,
-      'waited',
-      (this as any).waited | 0,
-      'sleeps',
-      (barrier as any).sleeps,
-    );
     return {
       nodes: this.nodes.map(reportOf),
       hypervisor: this.hypervisor === null ? null : hypervisorReportOf(this.hypervisor),

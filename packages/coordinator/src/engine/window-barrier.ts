@@ -20,21 +20,30 @@ const CONTROL_BYTES = 6 * LINE_WORDS * 4;
 const RUNNING = 0;
 const FAILED = 1;
 
-/** What a thread brings to a meeting: a line of its own in each of two boards, used in turn. */
-const BOARD_LINE = 8;
+/** What a thread brings to a meeting: a line of its own in each of two boards, used in turn. SENT has a word per thread. */
 const NEXT = 0;
 const PENDING = 1;
 const ENDING = 2;
+const SENT = 3;
 
-/** How often a thread that waits looks before it sleeps: some 60 microseconds. */
-const SPINS = Number(process.env.SPINS ?? 1500);
+const boardLine = (threads: number): number => Math.ceil((SENT + threads) / 8) * 8;
+
+/**
+ * How often a thread that waits looks before it sleeps: at most some 500 microseconds, because being woken took 50 to 250
+ * where this was measured, and other threads are seldom later than that. While the one waited for has no core, spinning
+ * only keeps it from running (measured: 2 s of work took 21 s), so after spinning in vain a thread spins less, and tries
+ * again in earnest only now and then.
+ */
+const MAX_SPINS = 10_000;
+const MIN_SPINS = 40;
+const TRIAL_MEETINGS = 64;
 
 // Newer than the library that the compiler knows; without it a spinning thread slows its hyper-thread down.
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {});
 
 /** Shared memory for the barrier of `threads` threads. */
 export const barrierMemory = (threads: number): SharedArrayBuffer =>
-  new SharedArrayBuffer(CONTROL_BYTES + 2 * threads * BOARD_LINE * 8);
+  new SharedArrayBuffer(CONTROL_BYTES + 2 * threads * boardLine(threads) * 8);
 
 /** The view of the main thread, which takes no part: it can watch a run and end it. */
 export class RunControl {
@@ -74,9 +83,11 @@ export class RunControl {
  * anywhere in shared memory before a meeting can be read by all after it: the atomic operations order the plain ones.
  */
 export class WindowBarrier {
-  /** Results of the last meeting: the earliest moment at which anything happens, */
-  next = 0;
-  /** the most that any thread has still to send of what it began, */
+  /** Results of the last meeting. When each thread acts next, what is on its way to it included; */
+  readonly nexts: Float64Array;
+  /** the earliest of these; */
+  first = 0;
+  /** the most that any thread has still to send of what it began; */
   pending = 0;
   /** and whether anybody saw that the run should end. */
   ending = false;
@@ -84,42 +95,57 @@ export class WindowBarrier {
   meetings = 0;
   private readonly control: Int32Array;
   private readonly board: Float64Array;
+  private readonly lineWords: number;
   private readonly threads: number;
   private readonly thread: number;
-  private readonly spins: number;
+  private readonly ownCore: boolean;
+  private spins: number;
 
   /** Only threads that have a core of their own may spin while they wait: else they keep others from arriving. */
   constructor(memory: SharedArrayBuffer, threads: number, thread: number, ownCore: boolean) {
+    this.nexts = new Float64Array(threads);
     this.control = new Int32Array(memory, 0, CONTROL_BYTES / 4);
     this.board = new Float64Array(memory, CONTROL_BYTES);
+    this.lineWords = boardLine(threads);
     this.threads = threads;
     this.thread = thread;
-    this.spins = ownCore ? SPINS : 0;
+    this.ownCore = ownCore;
+    this.spins = ownCore ? MAX_SPINS : 0;
   }
 
-  /** Meets the others. False if one of them cannot go on: nothing else is known then. */
-  meet(next: number, pending: number): boolean {
-    const { board, control, threads } = this;
-    const start = (this.meetings & 1) * threads * BOARD_LINE;
-    const line = start + this.thread * BOARD_LINE;
+  /**
+   * Meets the others. `next` is when this thread acts next, `sent` by thread the earliest arrival of what was sent to it and
+   * not yet taken. False if one of them cannot go on: nothing else is known then.
+   */
+  meet(next: number, pending: number, sent: Float64Array): boolean {
+    const { board, control, threads, lineWords } = this;
+    const start = (this.meetings & 1) * threads * lineWords;
+    const line = start + this.thread * lineWords;
     board[line + NEXT] = next;
     board[line + PENDING] = pending;
     board[line + ENDING] = Atomics.load(control, WISH);
+    for (let to = 0; to < threads; to++) board[line + SENT + to] = sent[to]!;
     this.arrive();
     this.meetings++;
     if (Atomics.load(control, STATE) !== RUNNING) return false;
-    let first = Infinity;
-    let most = 0;
-    let wishes = 0;
-    for (let at = start; at < start + threads * BOARD_LINE; at += BOARD_LINE) {
-      if (board[at + NEXT]! < first) first = board[at + NEXT]!;
-      if (board[at + PENDING]! > most) most = board[at + PENDING]!;
-      wishes += board[at + ENDING]!;
-    }
-    this.next = first;
-    this.pending = most;
-    this.ending = wishes > 0;
+    this.read(start);
     return true;
+  }
+
+  private read(start: number): void {
+    const { board, threads, nexts, lineWords } = this;
+    this.pending = 0;
+    this.ending = false;
+    for (let thread = 0, at = start; thread < threads; thread++, at += lineWords) {
+      nexts[thread] = board[at + NEXT]!;
+      if (board[at + PENDING]! > this.pending) this.pending = board[at + PENDING]!;
+      if (board[at + ENDING]! > 0) this.ending = true;
+    }
+    for (let thread = 0, at = start + SENT; thread < threads; thread++, at += lineWords) {
+      for (let to = 0; to < threads; to++) if (board[at + to]! < nexts[to]!) nexts[to] = board[at + to]!;
+    }
+    this.first = Infinity;
+    for (let thread = 0; thread < threads; thread++) if (nexts[thread]! < this.first) this.first = nexts[thread]!;
   }
 
   /** Tells the watching thread how far the run is. */
@@ -138,19 +164,30 @@ export class WindowBarrier {
       if (Atomics.load(control, SLEEPERS) > 0) Atomics.notify(control, GENERATION);
       return;
     }
-    for (let i = this.spins; i > 0; i--) {
-      if (Atomics.load(control, GENERATION) !== generation) return;
-      if (process.env.PAUSE) pause();
-    }
+    if (this.spin(generation)) return;
     // Counted before the last look at the generation (wait takes it), which the last thread changes before it counts
     // sleepers: one of the two sees the other, so nobody sleeps for ever.
     Atomics.add(control, SLEEPERS, 1);
-    (this as any).sleeps = ((this as any).sleeps ?? 0) + 1;
+
     while (Atomics.load(control, GENERATION) === generation) {
       // A failure between the first look and now has changed the generation for good.
       if (Atomics.load(control, STATE) !== RUNNING) break;
       Atomics.wait(control, GENERATION, generation);
     }
     Atomics.sub(control, SLEEPERS, 1);
+  }
+  /** Waits a little without sleeping. True if the meeting took place. */
+  private spin(generation: number): boolean {
+    const { control } = this;
+    if (this.ownCore && this.meetings % TRIAL_MEETINGS === 0) this.spins = MAX_SPINS;
+    for (let i = this.spins; i > 0; i--) {
+      if (Atomics.load(control, GENERATION) !== generation) {
+        this.spins = Math.min(MAX_SPINS, this.spins * 2);
+        return true;
+      }
+      pause();
+    }
+    if (this.ownCore) this.spins = Math.max(MIN_SPINS, this.spins >> 2);
+    return false;
   }
 }
