@@ -61,6 +61,8 @@ export const SESSION_TIMER = 35;
 export const DURATION_OVER = 36;
 /** To itself: the recorded writer, number a, begins. */
 export const BEGIN_TRACE = 37;
+/** To itself: see whether a trapped store waits for too long. */
+export const WATCHDOG = 38;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -94,6 +96,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   35: 'session-timer',
   36: 'duration-over',
   37: 'begin-trace',
+  38: 'watchdog',
 };
 
 /** Operations of {@link MAINTAIN}. */

@@ -19,7 +19,7 @@ export class Agent implements NodeContext {
   /** Numbers below the highest applied that were never applied, and numbers applied again, in the order found. */
   readonly skipped: Set<number> = new Set();
   readonly repeated: number[] = [];
-  private highest = 0;
+  highestApplied = 0;
 
   constructor(process: NodeProcess, half: NodeHalf) {
     this.process = process;
@@ -67,9 +67,9 @@ export class Agent implements NodeContext {
   }
 
   private noteApplied(number: number): void {
-    if (number > this.highest) {
-      for (let between = this.highest + 1; between < number; between++) this.skipped.add(between);
-      this.highest = number;
+    if (number > this.highestApplied) {
+      for (let between = this.highestApplied + 1; between < number; between++) this.skipped.add(between);
+      this.highestApplied = number;
     } else if (!this.skipped.delete(number)) this.repeated.push(number);
   }
 
@@ -86,6 +86,6 @@ export class Agent implements NodeContext {
     this.applied = 0;
     this.skipped.clear();
     this.repeated.length = 0;
-    this.highest = 0;
+    this.highestApplied = 0;
   }
 }

@@ -128,8 +128,11 @@ export class CoreCpu implements KernelCpu {
     for (;;) {
       if (!decodeStore(word, cpu.registers, access) || access.fault !== STORE_OK) return false;
       const outcome = yield this.attempt();
-      if (outcome === EMULATED) return true;
-      if (outcome !== RETRY) return false;
+      if (outcome !== RETRY) {
+        cpu.trappedAt = -1;
+        return outcome === EMULATED;
+      }
+      while (cpu.givenUp) yield WAIT;
     }
   }
 

@@ -90,6 +90,12 @@ export class El2 {
    * EMULATED (registers and PC are behind the store) or INJECTED.
    */
   *storeAbort(cpu: Vcpu, access: StoreAccess, far: number, status: number): Step<number> {
+    const { node } = this;
+    if (cpu.trappedAt < 0) {
+      cpu.trappedAt = cpu.time;
+      cpu.trappedWord = -1;
+      node.watchTraps(cpu.time);
+    }
     const esr = cpu.faultS1ptw
       ? dataAbort({ dfsc: status, wnr: 1, s1ptw: 1 })
       : ((EC_DATA_ABORT << 26) | (1 << 25) | storeIss(access, status & 63)) >>> 0;
@@ -208,6 +214,7 @@ export class El2 {
       expected: store.pending ? Array.from(store.expected.subarray(0, size)) : [],
       begin,
     };
+    cpu.trappedWord = first >> 2;
     cpu.replyNumber = -1;
     cpu.replyBytes = null;
     node.sendToHypervisor(link.SUBMIT, 0, cpu.core, submission, cpu.time);

@@ -72,6 +72,8 @@ const SESSION_TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_0
 const PROBES_IN_FLIGHT = 5;
 const PROBES_AFTER = 2;
 const PROBE_GAP_PS = 120_000;
+/** A store that trapped is over within this time (L1), or never. */
+const TRAP_BOUND_PS = 100_000_000_000;
 
 /**
  * One NUMA node: its memory, its stage-2 tables, its cores with their caches, and EL2 on them. Everything that another node
@@ -113,6 +115,7 @@ export class NodeProcess extends link.Process {
   private sessionWake: Instant = NEVER;
   private now = 0;
   stopped = false;
+  private watchdogSet = false;
 
   constructor(id: number, spec: MachineSpec, half: NodeHalf, watch: WatchMap, watcherOf: TableWatcherFactory | null) {
     super(id);
@@ -511,6 +514,10 @@ export class NodeProcess extends link.Process {
   }
 
   private handle(message: link.Message): void {
+    if (message.kind === link.WATCHDOG) {
+      this.onWatchdog(message.time);
+      return;
+    }
     this.account(message);
     this.now = message.time;
     const { a, b, c, from, time, body } = message;
@@ -601,6 +608,35 @@ export class NodeProcess extends link.Process {
       default:
         this.writers.onMessage(message);
     }
+  }
+
+  /** A store trapped at `at`: if it is never over, a watchdog ends the run. */
+  watchTraps(at: number): void {
+    if (this.watchdogSet) return;
+    this.watchdogSet = true;
+    this.postLocal(at + TRAP_BOUND_PS, link.WATCHDOG, 0, 0);
+  }
+
+  /** Is no part of what happens: neither time nor digest know of it unless it bites. */
+  private onWatchdog(at: number): void {
+    this.watchdogSet = false;
+    let oldest = Infinity;
+    for (const cpu of this.cpus) {
+      if (cpu.trappedAt < 0 || cpu.givenUp) continue;
+      if (at - cpu.trappedAt >= TRAP_BOUND_PS) this.giveUp(cpu, at);
+      else oldest = Math.min(oldest, cpu.trappedAt);
+    }
+    if (oldest < Infinity) this.watchTraps(oldest);
+  }
+
+  /** Nothing will release a core from its trap: the run ends with what has become of it. */
+  private giveUp(cpu: Vcpu, at: number): void {
+    cpu.givenUp = true;
+    this.now = at;
+    const what = cpu.trappedWord < 0 ? 'EL2 lets it trap again and again' : `the write to word ${cpu.trappedWord}`;
+    const text = `CPU ${cpu.cpu} trapped with a store at ${cpu.trappedAt / 1000} ns and waits for ever: ${what}`;
+    this.observations.report('L1', text, at);
+    for (let to = 0; to < this.spec.nodes; to++) this.sendMemory(to, link.STOP, 0, 0, 0, null, at);
   }
 
   private stop(): void {

@@ -29,7 +29,7 @@ export interface NodeCounts {
   /** Words that writers loaded to compare them before they patched. */
   readonly compared: number;
   readonly applied: number;
-  readonly lastApplied: number;
+  readonly highestApplied: number;
   readonly actions: number;
   readonly retransmitted: number;
 }
@@ -103,7 +103,7 @@ const countsOf = (node: NodeProcess): NodeCounts => ({
   emulationsChecked: node.el2.emulationsChecked,
   compared: node.compared,
   applied: node.agent.applied,
-  lastApplied: node.agent.lastApplied,
+  highestApplied: node.agent.highestApplied,
   actions: node.writers.actions,
   retransmitted: node.session.retransmitted,
 });

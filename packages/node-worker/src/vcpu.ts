@@ -106,6 +106,11 @@ export class Vcpu {
   readsInFlight = 0;
   /** Per waiting maintenance operation: sending process and its core, in pairs. */
   readonly waitingForReads: number[] = [];
+  /** When the store that it executes trapped first, -1 if it has not, and the word it is for, once EL2 knows. */
+  trappedAt = -1;
+  trappedWord = -1;
+  /** Its store was never over: it does not try again. */
+  givenUp = false;
   /** What a reply brought. */
   replyNumber = 0;
   replyBytes: readonly number[] | null = null;

@@ -62,9 +62,15 @@ export const judgeWrites = (input: JudgeInput, writes: readonly TimedWrite[]): r
   }
   for (const { number, end } of writes) if (end === Infinity) report(`the store of write ${number} never returned`, 0);
   for (const node of input.nodes) {
-    const { applied, lastApplied } = node.counts;
-    if (applied !== writes.length || lastApplied !== writes.length) {
-      report(`node ${node.id} applied ${applied} writes, the last of them ${lastApplied}, of ${writes.length}`, 0);
+    for (const number of node.skipped) report(`write ${number} was never applied on node ${node.id}`, 0);
+    for (const number of node.repeated) report(`write ${number} was applied again on node ${node.id}`, 0);
+    const missing = writes.length - node.counts.highestApplied;
+    if (missing > 0) {
+      const which =
+        missing === 1
+          ? `write ${writes.length} was`
+          : `writes ${node.counts.highestApplied + 1} to ${writes.length} were`;
+      report(`${which} never applied on node ${node.id}`, 0);
     }
   }
   return findings;

@@ -2,7 +2,7 @@ import type { WordLog } from '@numalab/node-worker';
 import type { Version } from './timeline.ts';
 
 /** What all nodes together saw of one version of a word. Times in picoseconds. */
-interface Sight {
+export interface Sight {
   readonly version: Version;
   lastIssue: number;
   lastIssueCpu: number;

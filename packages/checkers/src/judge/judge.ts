@@ -1,8 +1,9 @@
 import type { HypervisorReport } from '@numalab/hypervisor';
-import type { Finding, MachineSpec, NodeReport } from '@numalab/node-worker';
+import type { Finding, MachineSpec, NodeReport, Synchronisation } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
+import { lateExecutions } from './judge-executions.ts';
 import { judgeReplicas, judgeWrites } from './judge-replicas.ts';
-import { type CounterExample, judgeWord, type WordJudgement } from './judge-word.ts';
+import { type CounterExample, judgeWord } from './judge-word.ts';
 import { type TimedWrite, timedWrites, versionsByWord } from './timeline.ts';
 
 export type Verdict = 'pass' | 'fail' | 'unknown';
@@ -61,28 +62,12 @@ interface Fetches {
   readonly evidence: { completed: number; atomic: number; ordered: number; fetches: number; synchronisations: number };
 }
 
-/** X1 for one word: executions of an older number after a writer's synchronisation had returned. */
-const lateExecutions = (
-  word: number,
-  judged: WordJudgement,
-  syncs: readonly { time: number; cpu: number }[],
-): Finding[] => {
-  const findings: Finding[] = [];
-  for (const { time, cpu } of syncs) {
-    let current = -1;
-    judged.sights.forEach((sight, i) => {
-      if (sight.version.end <= time) current = i;
-    });
-    for (const sight of judged.sights.slice(0, Math.max(0, current))) {
-      if (sight.lastExecution <= time) continue;
-      const message = `CPU ${sight.lastExecutionCpu} executed word ${word} of write ${sight.version.number} at ${sight.lastExecution / 1000} ns, after the synchronisation of CPU ${cpu} had returned at ${time / 1000} ns`;
-      findings.push({ id: 'X1', message, timePs: sight.lastExecution });
-    }
-  }
-  return findings;
-};
-
 const judgeFetches = (input: JudgeInput, writes: readonly TimedWrite[]): Fetches => {
+  const { coresPerNode } = input.spec;
+  const writerOf = (number: number): number => {
+    const write = writes[number - 1];
+    return write === undefined ? -1 : write.node * coresPerNode + write.core;
+  };
   const byWord = versionsByWord(writes, input.valueAtBoot);
   const logs = new Map<number, NodeReport['words'][number][]>();
   const counterExamples: CounterExample[] = [];
@@ -96,7 +81,7 @@ const judgeFetches = (input: JudgeInput, writes: readonly TimedWrite[]): Fetches
       else list.push(log);
     }
   }
-  const syncs = new Map<number, { time: number; cpu: number }[]>();
+  const syncs = new Map<number, Synchronisation[]>();
   for (const node of input.nodes) {
     for (const sync of node.synchronisations) {
       evidence.synchronisations++;
@@ -111,7 +96,7 @@ const judgeFetches = (input: JudgeInput, writes: readonly TimedWrite[]): Fetches
     const judged = judgeWord(word, versions, wordLogs);
     counterExamples.push(...judged.counterExamples);
     for (const { message, timePs } of judged.invented) invented.push({ id: 'R3', message, timePs });
-    late.push(...lateExecutions(word, judged, syncs.get(word) ?? []));
+    late.push(...lateExecutions(word, judged.sights, writerOf, syncs.get(word) ?? []));
     evidence.completed += judged.completedEvidence;
     evidence.atomic += judged.atomicEvidence;
     for (const log of wordLogs) {
@@ -190,7 +175,7 @@ export const judge = (input: JudgeInput): Judgement => {
       id,
       input.tableFindings.filter((f) => f.id === id),
     ]),
-    ['L1', input.interrupted ? [] : stuck(nodes)],
+    ['L1', input.interrupted ? [] : [...fromNodes('L1'), ...stuck(nodes)]],
     ['M1', [...fromNodes('M1'), ...input.tableFindings.filter((f) => f.id === 'M1')]],
   ]);
   const tested: Record<string, number> = {
@@ -200,7 +185,7 @@ export const judge = (input: JudgeInput): Judgement => {
     R4: fetches.evidence.fetches,
     R5: declared === null ? 0 : evidence[declared],
     X1: fetches.evidence.synchronisations,
-    K1: fetches.evidence.synchronisations,
+    K1: nodes.reduce((sum, node) => sum + node.counts.compared, 0),
     E1: nodes.reduce((sum, node) => sum + node.counts.emulationsChecked, 0),
     L1: nodes.length,
     M1: nodes.length,

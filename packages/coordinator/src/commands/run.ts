@@ -64,6 +64,8 @@ const print = (result: RunResult, report: ReportContext, options: RunOptions, co
 /** `run [SCENARIO]`: one run and its report. Returns the exit code; throws InputError. */
 export const runCommand = async (scenario: Scenario, options: RunOptions, context: CommandContext): Promise<number> => {
   const { seed, placement } = options;
+  // From here on a signal cuts the run off and what there is gets printed.
+  const { signal } = context;
   if (options.casemate !== undefined) checkCasemate(scenario, placement === 'inline' ? 'inline' : 'threads');
   const folders = makeFolders(options);
   const logs = folders.casemate === null ? null : new CasemateLogs();
@@ -72,7 +74,7 @@ export const runCommand = async (scenario: Scenario, options: RunOptions, contex
     seed,
     placement: placement === 'inline' ? 'inline' : 'threads',
     threads: options.threads ?? null,
-    signal: context.signal,
+    signal,
     begins: (part) => progress.begin(part === 'scenario' ? scenario.name : `${scenario.name}, without replication`),
     progress: (virtualPs) => progress.update(virtualPs, scenario.workload.durationPs),
     ...(logs === null ? {} : { watcherOf: logs.watcherOf }),
