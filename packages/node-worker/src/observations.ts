@@ -31,6 +31,7 @@ export interface WordLog {
   readonly lastExecutionCpu: number[];
 }
 
+/** Of each rule: a flood of one must not hide another. */
 const FINDINGS_KEPT = 8;
 
 /**
@@ -42,6 +43,7 @@ export class Observations {
   readonly findings: Finding[] = [];
   /** Findings that were not kept. */
   dropped = 0;
+  private readonly foundOf: Map<string, number> = new Map();
   private readonly lastNumber: Map<number, number> = new Map();
   private readonly firstCpu: number;
   private readonly cores: number;
@@ -54,7 +56,9 @@ export class Observations {
 
   /** Notes a finding, or only counts it if there are many. */
   report(id: string, message: string, timePs: number): void {
-    if (this.findings.length < FINDINGS_KEPT) this.findings.push({ id, message, timePs });
+    const count = this.foundOf.get(id) ?? 0;
+    this.foundOf.set(id, count + 1);
+    if (count < FINDINGS_KEPT) this.findings.push({ id, message, timePs });
     else this.dropped++;
   }
 
@@ -151,6 +155,7 @@ export class Observations {
   reset(): void {
     this.words.clear();
     this.findings.length = 0;
+    this.foundOf.clear();
     this.dropped = 0;
     this.lastNumber.clear();
   }

@@ -34,6 +34,7 @@ export const logOf = (word: number, fetches: readonly SampleFetch[]): WordLog =>
   const log: { -readonly [Key in keyof WordLog]: WordLog[Key] } = {
     word,
     numbers: [],
+    highest: -1,
     values: [],
     counts: [],
     lastIssue: [],
@@ -69,9 +70,9 @@ export const sampleInput = (
   fetches: readonly SampleFetch[],
 ): JudgeInput => {
   const changes = new Map<number, { value: number; number: number }>();
-  writes.forEach(({ word, values }, i) => {
-    values.forEach((value, at) => changes.set(word + at, { value, number: i + 1 }));
-  });
+  for (const [i, { word, values }] of writes.entries()) {
+    for (const [at, value] of values.entries()) changes.set(word + at, { value, number: i + 1 });
+  }
   const words = [...changes.keys()].sort((a, b) => a - b);
   const reportOf = (id: number): NodeReport => {
     const own = fetches.filter(({ cpu }) => Math.floor(cpu / CORES) === id);
