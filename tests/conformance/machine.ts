@@ -9,10 +9,10 @@ import {
 } from '@numalab/coordinator';
 import { type Guarantee, PROTOCOLS, type Protocol } from '@numalab/protocols';
 
-/** Two nodes with two cores each that execute half of the time, for a short while; `set` is applied on top. */
+/** Two nodes with three cores each that execute half of the time, for a short while; `set` is applied on top. */
 const BASE = [
   'machine.nodes=2',
-  'machine.coresPerNode=2',
+  'machine.coresPerNode=3',
   'machine.memoryPerNode=512MiB',
   'workload.duration=100us',
   'workload.duty=0.5',
@@ -33,8 +33,8 @@ export interface Setup {
 
 export const writers = (...list: readonly string[]): string => `kernel.writers=[${list.join(', ')}]`;
 
-/** Jump labels that few cores patch often. */
-export const JUMP_LABELS = writers('{ kind: jump-label, rate: 400k/s, keys: 3, batch: 2 }');
+/** Few jump labels, patched often by the first core of each node; the others have time to fetch. */
+export const JUMP_LABELS: string = writers('{ kind: jump-label, rate: 200k/s, keys: 3, batch: 1, cpus: [0, 3] }');
 
 /** Builds the machine, lets the test meddle with it, runs it to its end and judges it. */
 export const run = async (setup: Setup = {}): Promise<JudgedRun> => {

@@ -74,5 +74,5 @@ export const ackThatForgets = (number: number): Protocol => ({
 export const onNode1 =
   (wrong: Handler): (() => Handler) =>
   () =>
-    (context, write) =>
-      (context.node === 1 ? wrong : right)(context, write);
+  (context, write) =>
+    (context.node === 1 ? wrong : right)(context, write);
