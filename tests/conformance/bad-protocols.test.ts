@@ -17,7 +17,7 @@ describe('the right protocol', () => {
 
 describe('a protocol that', () => {
   it('retires before the slowest node has applied breaks R5', async () => {
-    const judged = await run({ protocol: ackWithout(1) });
+    const judged = await run({ protocol: ackWithout(2) });
     expect(brokenRules(judged)).toContain('R5');
     expect(messagesOf(judged, 'R5')[0]).toMatch(/CPU \d+ issued a fetch of word \d+ .*though write \d+ had ended/);
   });

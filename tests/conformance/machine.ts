@@ -14,7 +14,7 @@ const BASE = [
   'machine.nodes=2',
   'machine.coresPerNode=3',
   'machine.memoryPerNode=512MiB',
-  'workload.duration=100us',
+  'workload.duration=300us',
   'workload.duty=0.5',
 ];
 

@@ -36,11 +36,11 @@ const expectSame = (run: JudgedRun, reference: JudgedRun): void => {
 };
 
 describe('the same scenario and seed', () => {
-  it.each([1, 2, 7])('give one result in one thread and in 1, 2, 3 or 4, seed %i', async (seed) => {
+  it.each([1, 2, 7])('give one result in one thread and in 4, 3, 2 or 1, seed %i', async (seed) => {
     const prepared = machine(seed);
     const reference = await inline(prepared);
     expect(reference.raw.hypervisor.journal.length).toBeGreaterThan(20);
-    for (const threads of [1, 2, 3, 4]) expectSame(await threaded(prepared, threads), reference);
+    for (const threads of [4, 3, 2, 1]) expectSame(await threaded(prepared, threads), reference);
   });
 
   it('give one result again', async () => {

@@ -14,7 +14,7 @@ const machine = (...set: string[]): PreparedMachine =>
       set: [
         'machine.coresPerNode=1',
         'workload.duration=20us',
-        'kernel.writers=[{kind: ftrace, rate: 400k/s}]',
+        'kernel.writers=[{kind: ftrace, rate: 400k/s, batch: 1}]',
         ...set,
       ],
     }),

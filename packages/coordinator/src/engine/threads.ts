@@ -34,24 +34,26 @@ const PROGRESS_MS = 100;
 /** Threads that wait for another run, if there are any: starting them costs more than a short run. */
 let idle: Piscina | null = null;
 
-const takePool = (threads: number): Piscina => {
-  const found = idle;
-  if (found !== null && found.maxThreads === threads) {
+/** A pool with at least `threads` threads, which nobody else uses. */
+const takePool = async (threads: number): Promise<Piscina> => {
+  if (idle !== null && idle.maxThreads >= threads) {
+    const found = idle;
     idle = null;
     return found;
   }
+  await closeThreads();
   return new Piscina({
     filename: fileURLToPath(new URL('./thread.ts', import.meta.url)),
     minThreads: threads,
     maxThreads: threads,
+    // Tasks of a run wait for each other: two on one thread would never end.
     concurrentTasksPerWorker: 1,
   });
 };
 
 const givePool = async (pool: Piscina): Promise<void> => {
-  const old = idle;
+  await closeThreads();
   idle = pool;
-  await old?.destroy();
 };
 
 /** Ends the threads that wait for another run. */
@@ -88,7 +90,7 @@ const runTasks = async (
   tasks: readonly ThreadTask[],
   control: RunControl,
 ): Promise<readonly PromiseSettledResult<ThreadOutcome>[]> => {
-  const pool = takePool(tasks.length);
+  const pool = await takePool(tasks.length);
   const runs = tasks.map(async (task): Promise<ThreadOutcome> => {
     try {
       return (await pool.run(task)) as ThreadOutcome;
