@@ -17,9 +17,11 @@ describe('the right protocol', () => {
 
 describe('a protocol that', () => {
   it('retires before the slowest node has applied breaks R5', async () => {
-    const judged = await run({ protocol: ackWithout(2) });
-    expect(brokenRules(judged)).toContain('R5');
-    expect(messagesOf(judged, 'R5')[0]).toMatch(/CPU \d+ issued a fetch of word \d+ .*though write \d+ had ended/);
+    const messages: string[] = [];
+    // On two nodes the window in which a fetch can show it is short: of eight seeds one at least does.
+    for (let seed = 1; seed <= 8; seed++)
+      messages.push(...messagesOf(await run({ protocol: ackWithout(1), seed }), 'R5'));
+    expect(messages[0]).toMatch(/CPU \d+ issued a fetch of word \d+ .*though write \d+ had ended/);
   });
 
   it('stores and does not maintain leaves stale instruction lines, and breaks R5', async () => {
