@@ -12,8 +12,11 @@ const SETTINGS = [
   'kernel.writers=[{kind: jump-label, rate: 400k/s}, {kind: ftrace, rate: 200k/s, batch: 2}, {kind: synthetic, writes: 12, rate: 300k/s}]',
 ];
 
+const SCENARIO = loadScenario('default', { set: SETTINGS });
+
+/** Machines of one scenario object share what does not depend on the seed. */
 const machine = (seed: number, ...more: string[]): PreparedMachine =>
-  buildSpec(loadScenario('default', { set: [...SETTINGS, ...more] }), seed);
+  buildSpec(more.length === 0 ? SCENARIO : loadScenario('default', { set: [...SETTINGS, ...more] }), seed);
 
 const inline = ({ spec, watch }: PreparedMachine, windowDivisor = 1): Promise<JudgedRun> =>
   runMachine(spec, watch, CHECKS, { placement: 'inline', threads: null, windowDivisor });
