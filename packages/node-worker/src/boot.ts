@@ -17,8 +17,7 @@ import {
   type TableObserver,
 } from '@numalab/machine';
 import type { MachineLayout } from './layout.ts';
-import type { NodeProcess } from './node.ts';
-import type { MachineSpec } from './spec.ts';
+import type { KernelText, MachineSpec } from './spec.ts';
 
 /** Attributes of replicated text: read-only, executable by EL1 alone; of constants: read-only. DBM is clear in both. */
 export const TEXT_ATTRS: number = stage2Attributes({
@@ -43,23 +42,19 @@ export interface BootedTables {
   readonly walker: Stage2Walker;
 }
 
-/** Puts the node's copy of the replicated span into its memory, with what was stored to it before replication. */
-export const copyImage = (node: NodeProcess): void => {
-  const { spec, layout, memory, id } = node;
-  if (id !== 0 && spec.strategy === 'none') return;
-  memory.addText(layout.copyPa[id]!, imageWords(spec, layout));
-};
+/** Boot images by the kernel and what boot stores to it. */
+const bootImages = new WeakMap<KernelText, WeakMap<MachineSpec['bootStores'], Uint32Array>>();
 
-const bootImages = new WeakMap<MachineSpec, Uint32Array>();
-
-/** The words of the replicated span as they are when replication begins; made once for a machine, never changed. */
+/** The words of the replicated span as they are when replication begins; made once for all seeds, never changed. */
 export const imageWords = (spec: MachineSpec, layout: MachineLayout): Uint32Array => {
-  const known = bootImages.get(spec);
+  const ofKernel = bootImages.get(spec.kernel) ?? new WeakMap<MachineSpec['bootStores'], Uint32Array>();
+  bootImages.set(spec.kernel, ofKernel);
+  const known = ofKernel.get(spec.bootStores);
   if (known !== undefined) return known;
   const words = spec.kernel.words.slice(layout.spanStart >> 2, layout.spanEnd >> 2);
   const { words: at, values } = spec.bootStores;
   for (let i = 0; i < at.length; i++) words[at[i]! - (layout.spanStart >> 2)] = values[i]!;
-  bootImages.set(spec, words);
+  ofKernel.set(spec.bootStores, words);
   return words;
 };
 
@@ -117,10 +112,25 @@ export const buildTables = (
     const status = drain(editor.map(layout.imageIpa + range.start, range.end - range.start, pa, attrs));
     assert(status === 0, `mapping the replicated range at boot: ${status}`);
   }
-  const host = new HostStage2(editor, {
+  const host = hostOf(editor, spec, layout);
+  if (spec.population === 'eager') assert(drain(host.populate()) === 0, 'eager population at boot');
+  return { config, pool, editor, host, walker: new Stage2Walker(memory, config) };
+};
+
+const hostOf = (editor: Stage2Editor, spec: MachineSpec, layout: MachineLayout): HostStage2 =>
+  new HostStage2(editor, {
     regions: [{ base: spec.base, bytes: spec.nodes * spec.memoryPerNode }],
     protectedRanges: protectedRanges(spec, layout),
   });
-  if (spec.population === 'eager') assert(drain(host.populate()) === 0, 'eager population at boot');
-  return { config, pool, editor, host, walker: new Stage2Walker(memory, config) };
+
+/** New software over tables that are there already, in `memory` under `config` with pages from `pool`. */
+export const reopenTables = (
+  { config, pool }: BootedTables,
+  spec: MachineSpec,
+  layout: MachineLayout,
+  memory: ConstructorParameters<typeof Stage2Editor>[0],
+  observer: TableObserver,
+): BootedTables => {
+  const editor = new Stage2Editor(memory, config, pool, observer);
+  return { config, pool, editor, host: hostOf(editor, spec, layout), walker: new Stage2Walker(memory, config) };
 };

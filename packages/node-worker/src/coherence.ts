@@ -1,6 +1,6 @@
 import { assert, type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
-import { LINE_BYTES, LINE_CELLS, TagCache } from '@numalab/machine';
+import { LINE_BYTES, LINE_CELLS, type TagCache } from '@numalab/machine';
 import { homeOf } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, type Vcpu } from './vcpu.ts';
@@ -36,8 +36,7 @@ export class Coherence {
 
   constructor(node: NodeProcess) {
     this.node = node;
-    const { llc } = node.spec.profile.caches;
-    this.llc = new TagCache(llc.bytes, llc.ways);
+    this.llc = node.hardware.llc;
   }
 
   /** Whether the line at `pa` can be read at once: it is local, or its contents are in the last-level cache. */

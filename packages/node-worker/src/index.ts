@@ -1,14 +1,8 @@
 export { buildTables, imageWords, ownedRanges, RODATA_ATTRS, TEXT_ATTRS } from './boot.ts';
 export type { Submission, WriteTimes } from './el2.ts';
+export { NodeHardware, type TableWatcher, type TableWatcherFactory } from './hardware.ts';
 export { homeOf, layOut, type MachineLayout, nodeBase } from './layout.ts';
-export {
-  type DirectStore,
-  NodeProcess,
-  type Synchronisation,
-  type TableWatcher,
-  type TableWatcherFactory,
-  type WatchMap,
-} from './node.ts';
+export { type DirectStore, NodeProcess, type Synchronisation, type WatchMap } from './node.ts';
 export { type Finding, Observations, type WordLog } from './observations.ts';
 export { type CopyChanges, type NodeCounts, type NodeReport, reportOf } from './report.ts';
 export type { KernelText, MachineSpec, WorkloadSpec } from './spec.ts';

@@ -3,49 +3,30 @@ import * as link from '@numalab/interconnect';
 import {
   type EmulatedStore,
   type HostStage2,
-  Latencies,
+  type Latencies,
   LINE_BYTES,
   LINE_CELLS,
-  NO_OBSERVER,
-  NodeMemory,
+  type NodeMemory,
   resolveOperation,
-  type Stage2Config,
-  type TableObserver,
-  type TableOp,
 } from '@numalab/machine';
 import type { NodeHalf } from '@numalab/protocols';
 import { Agent } from './agent.ts';
-import { type BootedTables, buildTables, copyImage } from './boot.ts';
+import type { BootedTables } from './boot.ts';
 import { Coherence } from './coherence.ts';
 import { El2 } from './el2.ts';
+import type { NodeHardware, TableWatcher } from './hardware.ts';
 import { Interrupts } from './interrupts.ts';
-import { homeOf, layOut, type MachineLayout } from './layout.ts';
+import { homeOf, type MachineLayout } from './layout.ts';
 import { Locks } from './locks.ts';
 import { Maintenance } from './maintenance.ts';
 import { Mmu } from './mmu.ts';
 import { type Finding, Observations } from './observations.ts';
-import type { MachineSpec } from './spec.ts';
-import { buildStage1, type Stage1Map } from './stage1-map.ts';
+import type { KernelText, MachineSpec } from './spec.ts';
+import type { Stage1Map } from './stage1-map.ts';
 import { MODE_TASK, MODE_WALK, Vcpu } from './vcpu.ts';
 import { Walk } from './walk.ts';
 import { FunctionPicker } from './walk-model.ts';
 import { WriterDriver } from './writer-driver.ts';
-
-/** Is told of a node's table edits and of the barriers and invalidations between them: for the judges of T4 and for export. */
-export interface TableWatcher {
-  readonly observer: TableObserver;
-  /** What it found wrong so far, and how many stores to tables it judged. */
-  readonly findings: readonly { readonly id: string; readonly message: string }[];
-  readonly evidence: number;
-  /** The acting thread (0: the node's EL2 context, 1: the hypervisor) performed `op`. */
-  performed(op: TableOp, thread: number): void;
-  /** The thread has taken, or gives back, the lock of these tables. At boot it is held until the tables are made. */
-  locked?(thread: number): void;
-  unlocked?(thread: number): void;
-}
-
-/** Makes the watcher of a node's tables, before anything is in them. */
-export type TableWatcherFactory = (node: number, memory: NodeMemory, config: Stage2Config) => TableWatcher;
 
 /** When a writer's synchronisation returned for a word. */
 export interface Synchronisation {
@@ -75,12 +56,16 @@ const PROBE_GAP_PS = 120_000;
 /** A store that trapped is over within this time (L1), or never. */
 const TRAP_BOUND_PS = 100_000_000_000;
 
+/** Places of instructions that were looked for, by kernel: searching its text takes longer than a short run. */
+const gadgets = new WeakMap<KernelText, Map<number, number>>();
+
 /**
  * One NUMA node: its memory, its stage-2 tables, its cores with their caches, and EL2 on them. Everything that another node
  * or the hypervisor wants of it comes as a message.
  */
 export class NodeProcess extends link.Process {
   readonly spec: MachineSpec;
+  readonly hardware: NodeHardware;
   readonly layout: MachineLayout;
   readonly latencies: Latencies;
   readonly memory: NodeMemory;
@@ -101,7 +86,7 @@ export class NodeProcess extends link.Process {
   readonly session: link.Session;
   readonly writers: WriterDriver;
   readonly watch: WatchMap;
-  tableOps: TableWatcher | null = null;
+  readonly tableOps: TableWatcher | null;
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
   readonly synchronisations: Synchronisation[] = [];
   readonly comparisons: Finding[] = [];
@@ -117,21 +102,24 @@ export class NodeProcess extends link.Process {
   stopped = false;
   private watchdogSet = false;
 
-  constructor(id: number, spec: MachineSpec, half: NodeHalf, watch: WatchMap, watcherOf: TableWatcherFactory | null) {
-    super(id);
+  /** `hardware` is as boot leaves it, and of a machine that differs from `spec` in nothing but what a seed decides. */
+  constructor(hardware: NodeHardware, spec: MachineSpec, half: NodeHalf, watch: WatchMap) {
+    super(hardware.id);
+    const { id } = hardware;
     this.spec = spec;
+    this.hardware = hardware;
     this.watch = watch;
-    this.layout = layOut(spec);
-    this.latencies = new Latencies(spec.topology, spec.profile);
+    this.layout = hardware.layout;
+    this.latencies = hardware.latencies;
     this.links = new link.Links(this.latencies, id, spec.nodes + 1, spec.seed, spec.jitter);
-    this.memory = new NodeMemory(spec.base + id * spec.memoryPerNode, spec.memoryPerNode, spec.arenaBytes);
-    copyImage(this);
-    this.stage1 = buildStage1(spec, this.layout, id === 0 ? this.memory : null);
-    this.tables = spec.strategy === 'none' ? null : this.buildTables(watcherOf);
+    this.memory = hardware.memory;
+    this.stage1 = hardware.stage1;
+    this.tables = hardware.tables;
+    this.tableOps = hardware.watcher;
     const first = id * spec.coresPerNode;
     const { callDepth } = spec.workload;
     for (let core = 0; core <= spec.coresPerNode; core++) {
-      this.cpus.push(new Vcpu(first + core, core, spec.seed, spec.profile, callDepth));
+      this.cpus.push(new Vcpu(first + core, core, spec.seed, hardware.cores[core]!, callDepth));
     }
     this.agentCpu = this.cpus[spec.coresPerNode]!;
     this.observations = new Observations(first, spec.coresPerNode);
@@ -148,15 +136,6 @@ export class NodeProcess extends link.Process {
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
     this.begin();
-  }
-
-  private buildTables(watcherOf: TableWatcherFactory | null): BootedTables {
-    const tables = buildTables(this.id, this.spec, this.layout, this.memory, (config) => {
-      this.tableOps = watcherOf?.(this.id, this.memory, config) ?? null;
-      return this.tableOps?.observer ?? NO_OBSERVER;
-    });
-    this.tableOps?.unlocked?.(0);
-    return tables;
   }
 
   private begin(): void {
@@ -233,6 +212,14 @@ export class NodeProcess extends link.Process {
 
   /** Offset of the first instruction `word` in the text; the text's start if there is none, as if it stood there. */
   gadget(word: number): number {
+    const known = gadgets.get(this.spec.kernel) ?? new Map<number, number>();
+    gadgets.set(this.spec.kernel, known);
+    const at = known.get(word) ?? this.findGadget(word);
+    known.set(word, at);
+    return at;
+  }
+
+  private findGadget(word: number): number {
     const { text, words } = this.spec.kernel;
     for (let i = text.start >> 2; i < text.end >> 2; i++)
       if (words[i] === word && this.isReplicatedText(i * 4)) return i * 4;

@@ -115,7 +115,13 @@ const changesOf = (node: NodeProcess): CopyChanges | null => {
   const built = imageWords(spec, layout);
   const words: number[] = [];
   const { cells } = region;
-  for (let i = 0; i < built.length; i++) if (cells[2 * i] !== built[i] || cells[2 * i + 1] !== 0) words.push(i);
+  const compare = (i: number): void => {
+    if (cells[2 * i] !== built[i] || cells[2 * i + 1] !== 0) words.push(i);
+  };
+  // Memory that keeps what was overwritten knows where to look; otherwise nothing is trusted and all is compared.
+  const changed = memory.changedText();
+  if (changed !== null) for (const i of changed) compare(i);
+  else for (let i = 0; i < built.length; i++) compare(i);
   return {
     words: Int32Array.from(words, (i) => i + (layout.spanStart >> 2)),
     values: Uint32Array.from(words, (i) => cells[2 * i]!),

@@ -1,5 +1,6 @@
 import { Digest, Random, type Task, type TaskRun } from '@numalab/base';
-import { CpuRegisters, ExclusiveMonitor, InstructionCache, type LatencyProfile, TagCache, Tlb } from '@numalab/machine';
+import { CpuRegisters, ExclusiveMonitor, type InstructionCache, type TagCache, type Tlb } from '@numalab/machine';
+import type { CoreHardware } from './hardware.ts';
 
 /** What a core is doing. */
 export const MODE_WALK = 0;
@@ -129,18 +130,17 @@ export class Vcpu {
   stage1Remote = 0;
   faults = 0;
 
-  constructor(cpu: number, core: number, seed: number, profile: LatencyProfile, callDepth: number) {
-    const { caches } = profile;
+  constructor(cpu: number, core: number, seed: number, hardware: CoreHardware, callDepth: number) {
     this.cpu = cpu;
     this.core = core;
     this.callStack = new Int32Array(callDepth);
     this.random = new Random(seed, 'walk', cpu);
-    this.l1i = new InstructionCache(caches.l1i.bytes, caches.l1i.ways);
-    this.l2 = new TagCache(caches.l2.bytes, caches.l2.ways);
-    this.tlb = new Tlb(caches.tlbEntries[0]);
-    this.stage2Leaves = new Tlb(caches.walkCacheEntries[0]);
-    this.stage1Tables = Array.from({ length: 5 }, () => new Tlb(16));
-    this.stage2Tables = Array.from({ length: 5 }, () => new Tlb(16));
+    this.l1i = hardware.l1i;
+    this.l2 = hardware.l2;
+    this.tlb = hardware.tlb;
+    this.stage2Leaves = hardware.stage2Leaves;
+    this.stage1Tables = hardware.stage1Tables;
+    this.stage2Tables = hardware.stage2Tables;
   }
 
   /** A context synchronisation event: what was fetched ahead is thrown away. */

@@ -2,45 +2,77 @@ import type { Random } from '@numalab/base';
 
 /** The i-th most popular function is called with weight (i+1)^-exponent (Zipf), in integers of 2^-20. */
 const SCALE = 2 ** 20;
+/** Rounds of the permutation: enough that neighbours in rank are no neighbours in the text. */
+const ROUNDS = 3;
+
+/** Sums of the weights of the first functions, by exponent, for the largest kernel so far: the same for every seed. */
+const sumsOf = new Map<number, Float64Array>();
+
+const weightSums = (count: number, exponent: number): Float64Array => {
+  const known = sumsOf.get(exponent);
+  if (known !== undefined && known.length >= count) return known;
+  const sums = new Float64Array(count);
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    let weight = SCALE;
+    for (let k = 0; k < exponent; k++) weight /= i + 1;
+    sum += Math.ceil(weight);
+    sums[i] = sum;
+  }
+  sumsOf.set(exponent, sums);
+  return sums;
+};
 
 /**
  * Which function a walk calls next: a Zipf distribution over the kernel's functions, which of them is popular being drawn from
- * the seed. Integers only, because Math.pow is not fixed by the language.
+ * the seed. Integers only, because Math.pow is not fixed by the language. The seed permutes the functions by a keyed network
+ * (Feistel) instead of a shuffle, which would cost more than a short run.
  */
 export class FunctionPicker {
-  private readonly order: Int32Array;
-  private readonly cumulative: Float64Array;
+  private readonly functions: Int32Array;
+  private readonly sums: Float64Array;
   private readonly total: number;
+  /** The network permutes [0, 2^(2 × half)); ranks that leave the range of functions go through it again. */
+  private readonly half: number;
+  private readonly keys: Int32Array;
 
   constructor(functions: Int32Array, random: Random, exponent: number) {
-    this.order = functions.slice();
-    for (let i = this.order.length - 1; i > 0; i--) {
-      const j = random.below(i + 1);
-      const swapped = this.order[i]!;
-      this.order[i] = this.order[j]!;
-      this.order[j] = swapped;
-    }
-    this.cumulative = new Float64Array(this.order.length);
-    let sum = 0;
-    for (let i = 0; i < this.order.length; i++) {
-      let weight = SCALE;
-      for (let k = 0; k < exponent; k++) weight /= i + 1;
-      sum += Math.ceil(weight);
-      this.cumulative[i] = sum;
-    }
-    this.total = sum;
+    this.functions = functions;
+    this.sums = weightSums(functions.length, exponent);
+    this.total = this.sums[functions.length - 1]!;
+    this.half = Math.max(1, Math.ceil((32 - Math.clz32(functions.length - 1)) / 2));
+    this.keys = Int32Array.from({ length: ROUNDS }, () => random.next());
   }
 
   /** Offset of a function from `_text`. */
   pick(random: Random): number {
     const target = random.below(this.total);
     let low = 0;
-    let high = this.cumulative.length - 1;
+    let high = this.functions.length - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.cumulative[middle]! > target) high = middle;
+      if (this.sums[middle]! > target) high = middle;
       else low = middle + 1;
     }
-    return this.order[low]!;
+    return this.functions[this.place(low)]!;
+  }
+
+  private place(rank: number): number {
+    const { half, keys } = this;
+    const mask = (1 << half) - 1;
+    let at = rank;
+    do {
+      let left = at >>> half;
+      let right = at & mask;
+      for (let round = 0; round < ROUNDS; round++) {
+        let mixed = Math.imul(right ^ keys[round]!, 0x9e37_79b1);
+        mixed = Math.imul(mixed ^ (mixed >>> 15), 0x85eb_ca6b);
+        const next = left ^ ((mixed ^ (mixed >>> 13)) & mask);
+        left = right;
+        right = next;
+      }
+      at = (left << half) | right;
+    } while (at >= this.functions.length);
+    return at;
   }
 }

@@ -16,7 +16,7 @@
  * one root per VMID: here all nodes share VMID 0 on purpose. Broadcast TLBIs must therefore be shown to every node's
  * automaton. Nor does it see contents: output addresses are taken to differ in content unless `sameContents` says not.
  */
-import { hex } from '@numalab/base';
+import { assert, hex } from '@numalab/base';
 import {
   descriptorKind,
   KIND_TABLE,
@@ -104,6 +104,17 @@ export class BbmAutomaton implements TableObserver, OperationWatcher {
     this.options = options;
     const { rootPa, rootBytes, granule } = options.config;
     for (let at = 0; at < rootBytes; at += granule.bytes) this.pages.set(this.pageOf(rootPa + at), LINKED);
+  }
+
+  /** One that knows what this one knows, and goes its own way from here. Nothing may be found or owed yet. */
+  copy(): BbmAutomaton {
+    assert(this.unclean.size === 0 && this.found.list.length === 0, 'a clean automaton is copied');
+    const copy = new BbmAutomaton(this.options);
+    for (const [page, state] of this.pages) copy.pages.set(page, state);
+    for (const [page, entry] of this.linkedFrom) copy.linkedFrom.set(page, entry);
+    copy.holder = this.holder;
+    copy.thread = this.thread;
+    return copy;
   }
 
   /** What was found so far. */

@@ -2,10 +2,8 @@ import type { NodeMemory, Stage2Config, TableOp } from '@numalab/machine';
 import type { TableWatcher } from '@numalab/node-worker';
 import { BbmAutomaton } from './bbm-automaton.ts';
 
-/** Watches one node's table edits for T4: every store and every operation goes through the break-before-make automaton. */
-export const watchTables = (node: number, memory: NodeMemory, config: Stage2Config): TableWatcher => {
-  const automaton = new BbmAutomaton({ node, memory, config });
-  let evidence = 0;
+const watcherOf = (automaton: BbmAutomaton, before: number): TableWatcher => {
+  let evidence = before;
   return {
     observer: {
       write: (pa, oldLo, oldHi, newLo, newHi, level, ipa) => {
@@ -23,5 +21,10 @@ export const watchTables = (node: number, memory: NodeMemory, config: Stage2Conf
     get evidence() {
       return evidence;
     },
+    copy: () => watcherOf(automaton.copy(), evidence),
   };
 };
+
+/** Watches one node's table edits for T4: every store and every operation goes through the break-before-make automaton. */
+export const watchTables = (node: number, memory: NodeMemory, config: Stage2Config): TableWatcher =>
+  watcherOf(new BbmAutomaton({ node, memory, config }), 0);

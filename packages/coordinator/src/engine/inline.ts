@@ -3,6 +3,7 @@ import { HypervisorProcess, type HypervisorReport, hypervisorReportOf } from '@n
 import type { Message, Process } from '@numalab/interconnect';
 import {
   type MachineSpec,
+  NodeHardware,
   NodeProcess,
   type NodeReport,
   reportOf,
@@ -24,13 +25,24 @@ export interface RawRun {
   readonly interrupted: boolean;
 }
 
+/** What a seed decides; all else must be the same for a machine to be used again. */
+const OF_SEED: ReadonlySet<string> = new Set(['seed', 'writers', 'protocol', 'guarantee']);
+
+const assertSameMachine = (before: MachineSpec, after: MachineSpec): void => {
+  for (const key of Object.keys(after) as (keyof MachineSpec)[]) {
+    assert(OF_SEED.has(key) || before[key] === after[key], `a machine is reset for the same ${key}`);
+  }
+};
+
 /** A machine whose processes live in this thread. */
 export class InlineMachine {
-  readonly nodes: readonly NodeProcess[];
-  readonly hypervisor: HypervisorProcess;
-  readonly processes: readonly Process[];
-  readonly bootMs: number;
+  nodes: readonly NodeProcess[];
+  hypervisor: HypervisorProcess;
+  processes: readonly Process[];
+  bootMs: number;
   windows = 0;
+  private readonly hardware: readonly NodeHardware[];
+  private spec: MachineSpec;
   private readonly windowPs: number;
   private readonly lookahead: Float64Array | null;
   private readonly limits: Float64Array;
@@ -47,16 +59,41 @@ export class InlineMachine {
     windowDivisor = 1,
   ) {
     const started = performance.now();
-    this.nodes = Array.from(
-      { length: spec.nodes },
-      (_, id) => new NodeProcess(id, spec, protocol.node(), watch, watcherOf),
-    );
+    this.spec = spec;
+    this.hardware = Array.from({ length: spec.nodes }, (_, id) => new NodeHardware(id, spec, watcherOf));
+    this.nodes = this.hardware.map((hardware) => new NodeProcess(hardware, spec, protocol.node(), watch));
     this.hypervisor = new HypervisorProcess(spec, protocol.hypervisor());
     this.processes = [...this.nodes, this.hypervisor];
     this.next = Float64Array.from(this.processes, (process) => process.nextTime());
     this.windowPs = this.hypervisor.latencies.minLinkPs() / windowDivisor;
     this.lookahead = lookaheadMatrix(spec, this.hypervisor.latencies, windowDivisor);
     this.limits = new Float64Array(this.processes.length);
+    this.bootMs = performance.now() - started;
+  }
+
+  /**
+   * Keeps what boot made, so that {@link reset} can go back to it. To be called before the first window; whoever watches tables
+   * must be able to be copied.
+   */
+  checkpoint(): void {
+    for (const hardware of this.hardware) hardware.checkpoint();
+  }
+
+  /**
+   * Makes this the machine of another seed, as if it had been built for it: what is expensive is set back, the rest is made
+   * anew. `spec` must be for the same machine; the reports of earlier runs that hold memory are void.
+   */
+  reset(spec: MachineSpec, protocol: Protocol, watch: WatchMap): void {
+    const started = performance.now();
+    assertSameMachine(this.spec, spec);
+    this.spec = spec;
+    for (const hardware of this.hardware) hardware.reset();
+    this.nodes = this.hardware.map((hardware) => new NodeProcess(hardware, spec, protocol.node(), watch));
+    this.hypervisor = new HypervisorProcess(spec, protocol.hypervisor());
+    this.processes = [...this.nodes, this.hypervisor];
+    for (const [i, process] of this.processes.entries()) this.next[i] = process.nextTime();
+    this.windows = 0;
+    this.senders.length = 0;
     this.bootMs = performance.now() - started;
   }
 

@@ -3,7 +3,7 @@ import { watchTables } from '@numalab/checkers';
 import { HypervisorProcess, hypervisorReportOf } from '@numalab/hypervisor';
 import { type Message, RingReader, RingWriter } from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
-import { NodeProcess, reportOf } from '@numalab/node-worker';
+import { NodeHardware, NodeProcess, reportOf } from '@numalab/node-worker';
 import { reachPs } from './deal.ts';
 import { ProcessGroup } from './process-group.ts';
 import { loadProtocol } from './protocol-ref.ts';
@@ -59,7 +59,9 @@ class MachineThread {
     const protocol = await loadProtocol(task.protocol);
     const nodes: NodeProcess[] = [];
     for (let id = 0; id < spec.nodes; id++) {
-      if (owners[id] === thread) nodes.push(new NodeProcess(id, spec, protocol.node(), watch, watchTables));
+      if (owners[id] === thread) {
+        nodes.push(new NodeProcess(new NodeHardware(id, spec, watchTables), spec, protocol.node(), watch));
+      }
     }
     const hasHypervisor = owners[spec.nodes] === thread;
     const hypervisor = hasHypervisor ? new HypervisorProcess(spec, protocol.hypervisor()) : null;

@@ -17,7 +17,7 @@ import { fieldOf } from './place.ts';
 import { type PreparedKernel, preparedKernel } from './prepared-kernel.ts';
 import type { RecordedSummary, WordStores } from './recorded-trace.ts';
 import { arenaBytes, checkPool } from './table-estimate.ts';
-import { watchMap } from './watch-map.ts';
+import { remarkWatched, watchMap } from './watch-map.ts';
 
 /** What differs from the scenario: for the run that a run is compared with, and for protocols that users load. */
 export interface SpecOverrides {
@@ -188,15 +188,23 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
 /**
  * Everything that a run of `scenario` with `seed` depends on. What does not depend on the seed is worked out once per scenario
  * object. Throws InputError naming file and field: an image that cannot be replicated, too little memory, a trace that does
- * not fit, a writer without a place to write to.
+ * not fit, a writer without a place to write to. `spent` is what this gave for another seed of the same scenario and is
+ * needed no more: its watch map is used again, which makes a spec for the next seed cheap.
  */
-export const buildSpec = (scenario: Scenario, seed: number, overrides: SpecOverrides = {}): PreparedMachine => {
+export const buildSpec = (
+  scenario: Scenario,
+  seed: number,
+  overrides: SpecOverrides = {},
+  spent: PreparedMachine | null = null,
+): PreparedMachine => {
   const { kernel, machine, outsideStores } = prepared(scenario, overrides);
   const writers = planWriters(scenario, kernel, seed);
+  const reusable = spent !== null && spent.image === kernel.image;
+  if (reusable) remarkWatched(spent.watch, spent.spec.writers, writers);
   return {
     spec: { ...machine, seed, writers },
     image: kernel.image,
-    watch: watchMap(kernel.image.words.length, writers),
+    watch: reusable ? spent.watch : watchMap(kernel.image.words.length, writers),
     notes: kernel.notes,
     outsideStores,
     ...(kernel.trace === undefined ? {} : { recorded: kernel.trace.summary }),

@@ -3,15 +3,8 @@ import type { WriterSpec } from '@numalab/kernel';
 /** Words in a group: one byte of the map. */
 const GROUP_WORDS = 4;
 
-/**
- * The words of an image of `words` words that the writers may store to at run time: bit i of byte g is word 4g + i. In
- * shared memory.
- */
-export const watchMap = (words: number, writers: readonly WriterSpec[]): Uint8Array => {
-  const map = new Uint8Array(new SharedArrayBuffer(Math.ceil(words / GROUP_WORDS)));
-  const mark = (offset: number, bytes: number): void => {
-    for (let word = offset >> 2; word < (offset + bytes + 3) >> 2; word++) map[word >> 2]! |= 1 << (word & 3);
-  };
+/** Visits [offset, offset + bytes) of everything that the writers may store to at run time. */
+const forEachStore = (writers: readonly WriterSpec[], mark: (offset: number, bytes: number) => void): void => {
   for (const writer of writers) {
     if (writer.kind === 'recorded') {
       const { trace, rows } = writer;
@@ -27,5 +20,25 @@ export const watchMap = (words: number, writers: readonly WriterSpec[]): Uint8Ar
       for (const item of reached) for (const store of item.stores) mark(store.offset, store.size);
     }
   }
+};
+
+/**
+ * The words of an image of `words` words that the writers may store to at run time: bit i of byte g is word 4g + i. In
+ * shared memory.
+ */
+export const watchMap = (words: number, writers: readonly WriterSpec[]): Uint8Array => {
+  const map = new Uint8Array(new SharedArrayBuffer(Math.ceil(words / GROUP_WORDS)));
+  markWatched(map, writers);
   return map;
+};
+
+const markWatched = (map: Uint8Array, writers: readonly WriterSpec[]): void =>
+  forEachStore(writers, (offset, bytes) => {
+    for (let word = offset >> 2; word < (offset + bytes + 3) >> 2; word++) map[word >> 2]! |= 1 << (word & 3);
+  });
+
+/** Makes the map of the writers `from` that of the writers `to`. Costs what they write, not what the image is. */
+export const remarkWatched = (map: Uint8Array, from: readonly WriterSpec[], to: readonly WriterSpec[]): void => {
+  forEachStore(from, (offset, bytes) => map.fill(0, offset >> 4, ((offset + bytes - 1) >> 4) + 1));
+  markWatched(map, to);
 };

@@ -111,13 +111,26 @@ const OPS_HI = 0xffff_8000;
 const isCopied = (ranges: readonly ReplicatedRange[], offset: number, bytes: number): boolean =>
   ranges.some((range) => range.kind === 'replica' && offset >= range.start && offset + bytes <= range.end);
 
+/** A store form that the image's text holds, and where. */
+interface FoundForms {
+  readonly forms: readonly SyntheticForm[];
+  /** Of the forms asked for by name, the first that the text does not hold. */
+  readonly missing: string | null;
+}
+
 /** What planning finds in an image whatever the seed. */
 interface PlanSites {
   readonly ranges: readonly ReplicatedRange[];
   readonly kinds: Uint8Array;
   /** Index of an instruction of each form asked for so far, by its name; -1: none. */
   readonly gadgets: Map<string, number>;
+  /** Patchable places by kind and batch, and forms by what was asked for. */
+  readonly places: Map<string, Places>;
+  readonly forms: Map<string, FoundForms>;
 }
+
+/** Places that a writer of one kind can patch: offsets, or, where several belong together, their stores. */
+type Places = readonly number[] | readonly (readonly PatchStore[])[];
 
 /** Images do not change, and many seeds are planned over one: searching its text again for each would take most of the time. */
 const sitesOfImage = new WeakMap<KernelImage, PlanSites>();
@@ -125,39 +138,45 @@ const sitesOfImage = new WeakMap<KernelImage, PlanSites>();
 const planSites = ({ image, ranges }: PlanContext): PlanSites => {
   const known = sitesOfImage.get(image);
   if (known !== undefined && known.ranges === ranges) return known;
-  const sites = { ranges, kinds: siteKinds(image), gadgets: new Map<string, number>() };
+  const sites = { ranges, kinds: siteKinds(image), gadgets: new Map(), places: new Map(), forms: new Map() };
   sitesOfImage.set(image, sites);
   return sites;
 };
 
-const shuffled = <Value>(values: readonly Value[], random: Random): Value[] => {
-  const out = [...values];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = random.below(i + 1);
+const remembered = <Value>(map: Map<string, Value>, key: string, make: () => Value): Value => {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+};
+
+/** The first `count` values of a shuffle; drawing few of many is cheap. */
+const drawn = <Value>(values: readonly Value[], count: number, random: Random): Value[] => {
+  const out = values.slice();
+  const wanted = Math.min(count, out.length);
+  for (let i = 0; i < wanted; i++) {
+    const j = i + random.below(out.length - i);
     const swapped = out[i]!;
     out[i] = out[j]!;
     out[j] = swapped;
   }
+  out.length = wanted;
   return out;
 };
 
-const once = (offset: number, on: number, off: number): PatchStore => ({
+const patch = (offset: number, on: number, off: number, once: boolean): PatchStore => ({
   offset,
   size: 4,
   on: [on],
   off: [off],
-  once: true,
+  once,
 });
-const flip = (offset: number, on: number, off: number): PatchStore => ({
-  offset,
-  size: 4,
-  on: [on],
-  off: [off],
-  once: false,
-});
+const once = (offset: number, on: number, off: number): PatchStore => patch(offset, on, off, true);
+const flip = (offset: number, on: number, off: number): PatchStore => patch(offset, on, off, false);
 
-const jumpItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
-  const { image, ranges } = context;
+const jumpKeys = ({ image, ranges }: PlanContext, batch: number): PatchStore[][] => {
   const { code, target, key, flags, count } = image.jumpEntries;
   const byKey = new Map<number, PatchStore[]>();
   for (let i = 0; i < count; i++) {
@@ -168,52 +187,12 @@ const jumpItems = (context: PlanContext, request: WriterRequest, random: Random)
     const store = flip(at, built === NOP ? branch : NOP, built);
     const list = byKey.get(key[i]!);
     if (list === undefined) byKey.set(key[i]!, [store]);
-    else if (list.length < (request.batch ?? 256)) list.push(store);
+    else if (list.length < batch) list.push(store);
   }
-  const keys = shuffled([...byKey.keys()], random);
-  return keys.slice(0, request.keys ?? keys.length).map((k) => byKey.get(k)!);
+  return [...byKey.values()];
 };
 
-const ftraceItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
-  const { image, ranges } = context;
-  const movX9X30 = a64.MOV_X9_X30;
-  const trampoline = image.functions[0]!;
-  const usable = [...image.ftraceSites].filter((site) => isCopied(ranges, site, 8));
-  const sites = shuffled(usable, random).slice(0, request.sites ?? usable.length);
-  const batch = request.batch ?? 16;
-  const items: PatchStore[][] = [];
-  for (let i = 0; i < sites.length; i += batch) {
-    items.push(
-      sites.slice(i, i + batch).flatMap((site) => {
-        const first = image.words[site >> 2]!;
-        const second = image.words[(site >> 2) + 1]!;
-        const call = a64.bl(trampoline - (site + 4));
-        // Where boot has been here already, only the call is switched.
-        if (first === movX9X30) return [flip(site + 4, call, second)];
-        return [once(site, movX9X30, first), flip(site + 4, call, second)];
-      }),
-    );
-  }
-  return items;
-};
-
-const literalItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
-  const { image, ranges } = context;
-  const usable = [...image.ftraceLiterals].filter((at) => isCopied(ranges, at, 8));
-  return shuffled(usable, random)
-    .slice(0, request.sites ?? usable.length)
-    .map((offset, i) => [
-      {
-        offset,
-        size: 8,
-        on: [OPS_LO + 64 * (i + 1), OPS_HI],
-        off: [image.words[offset >> 2]!, image.words[(offset >> 2) + 1]!],
-        once: false,
-      },
-    ]);
-};
-
-const kprobeItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
+const kprobePlaces = (context: PlanContext): number[] => {
   const { image, ranges } = context;
   const { kinds } = planSites(context);
   const usable: number[] = [];
@@ -222,13 +201,10 @@ const kprobeItems = (context: PlanContext, request: WriterRequest, random: Rando
     const at = start + 8;
     if (kinds[at >> 2] === SITE_NONE && isCopied(ranges, at, 4)) usable.push(at);
   }
-  return shuffled(usable, random)
-    .slice(0, request.sites ?? 64)
-    .map((at) => [flip(at, BRK_KPROBE, image.words[at >> 2]!)]);
+  return usable;
 };
 
-const alternativeItems = (context: PlanContext, request: WriterRequest, random: Random): PatchStore[][] => {
-  const { image, ranges } = context;
+const alternatives = ({ image, ranges }: PlanContext): PatchStore[][] => {
   const { orig, replacement, origLength, replacementLength, callback, count } = image.alternatives;
   const usable: PatchStore[][] = [];
   const taken = new Set<number>();
@@ -244,15 +220,71 @@ const alternativeItems = (context: PlanContext, request: WriterRequest, random: 
     }
     usable.push(stores);
   }
-  return shuffled(usable, random).slice(0, request.entries ?? usable.length);
+  return usable;
 };
 
-const ITEMS: Readonly<Record<PatchKind, typeof jumpItems>> = {
-  'jump-label': jumpItems,
-  ftrace: ftraceItems,
-  'ftrace-literal': literalItems,
-  kprobe: kprobeItems,
-  alternatives: alternativeItems,
+const placesOf = (context: PlanContext, kind: PatchKind, batch: number): Places => {
+  const { image, ranges } = context;
+  switch (kind) {
+    case 'jump-label':
+      return jumpKeys(context, batch);
+    case 'ftrace':
+      return [...image.ftraceSites].filter((site) => isCopied(ranges, site, 8));
+    case 'ftrace-literal':
+      return [...image.ftraceLiterals].filter((at) => isCopied(ranges, at, 8));
+    case 'kprobe':
+      return kprobePlaces(context);
+    case 'alternatives':
+      return alternatives(context);
+  }
+};
+
+/** What patches one ftrace site: its two words, or, where boot has been here already, only the call. */
+const ftraceStores = (image: KernelImage, site: number): PatchStore[] => {
+  const movX9X30 = a64.MOV_X9_X30;
+  const first = image.words[site >> 2]!;
+  const second = image.words[(site >> 2) + 1]!;
+  const call = a64.bl(image.functions[0]! - (site + 4));
+  if (first === movX9X30) return [flip(site + 4, call, second)];
+  return [once(site, movX9X30, first), flip(site + 4, call, second)];
+};
+
+const literalStore = (image: KernelImage, offset: number, i: number): PatchStore => ({
+  offset,
+  size: 8,
+  on: [OPS_LO + 64 * (i + 1), OPS_HI],
+  off: [image.words[offset >> 2]!, image.words[(offset >> 2) + 1]!],
+  once: false,
+});
+
+const batched = (sites: readonly number[], batch: number): number[][] =>
+  Array.from({ length: Math.ceil(sites.length / batch) }, (_, i) => sites.slice(i * batch, (i + 1) * batch));
+
+/**
+ * The items of a writer in the order in which they are switched, no more than `request.writes` can reach: every item makes at
+ * least one store.
+ */
+const itemsOf = (
+  context: PlanContext,
+  request: WriterRequest,
+  kind: PatchKind,
+  random: Random,
+): readonly (readonly PatchStore[])[] => {
+  const { image } = context;
+  const isFtrace = kind === 'ftrace';
+  const batch = request.batch ?? (isFtrace ? 16 : 256);
+  const key = kind === 'jump-label' ? `${kind} ${batch}` : kind;
+  const places = remembered<Places>(planSites(context).places, key, () => placesOf(context, kind, batch));
+  const limit = request.keys ?? request.sites ?? request.entries ?? (kind === 'kprobe' ? 64 : Infinity);
+  const reached = Math.max(1, request.writes ?? Infinity) * (isFtrace ? batch : 1);
+  const chosen = drawn<number | readonly PatchStore[]>(places, Math.min(limit, reached), random);
+  if (kind === 'jump-label' || kind === 'alternatives') return chosen as (readonly PatchStore[])[];
+  const offsets = chosen as number[];
+  if (isFtrace) {
+    return batched(offsets, batch).map((sites) => sites.flatMap((site) => ftraceStores(image, site)));
+  }
+  if (kind === 'ftrace-literal') return offsets.map((offset, i) => [literalStore(image, offset, i)]);
+  return offsets.map((at) => [flip(at, BRK_KPROBE, image.words[at >> 2]!)]);
 };
 
 /** Actions after which `writes` stores have been made, items being switched in turn; null: never. */
@@ -276,10 +308,10 @@ const interval = (rate: number | 'max'): number => (rate === 'max' ? 0 : Math.ro
  */
 export const planPatchWriter = (context: PlanContext, request: WriterRequest, kind: PatchKind): PatchWriter => {
   const random = new Random(context.seed, 'writer', context.index);
-  const lists = ITEMS[kind](context, request, random);
+  const lists = itemsOf(context, request, kind, random);
   if (lists.length === 0) throw new InputError(context.where, `this kernel has no place for a writer of kind ${kind}`);
   const cpus = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
-  const order = shuffled(cpus, random);
+  const order = drawn(cpus, cpus.length, random);
   const items = lists.map((stores, i) => ({ cpu: order[i % order.length]!, stores }));
   const actions = actionsFor(items, request);
   return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0 };
@@ -287,32 +319,39 @@ export const planPatchWriter = (context: PlanContext, request: WriterRequest, ki
 
 const formId = (form: StoreForm): string => form.name.replaceAll(' ', '_');
 
+/** The store forms asked for by name, or by width if no name is given, that the text holds. */
+const formsOf = (context: PlanContext, names: readonly string[], width: number | 'mixed'): FoundForms =>
+  remembered(planSites(context).forms, `${width} ${names.join()}`, () => {
+    const { image, where } = context;
+    const words = image.words.subarray(0, image.regions.text!.end >> 2);
+    const wanted =
+      names.length > 0
+        ? names.map((name) => {
+            const form = STORE_FORMS.find((candidate) => formId(candidate) === name);
+            if (form === undefined) throw new InputError(where, `unknown store form ${name}`);
+            return form;
+          })
+        : STORE_FORMS.filter((form) => form.bytes <= 16 && (width === 'mixed' || form.bytes === width));
+    const forms: SyntheticForm[] = [];
+    let missing: string | null = null;
+    for (const form of wanted) {
+      const at = gadgetOf(context, words, form);
+      if (at >= 0) forms.push({ name: formId(form), bytes: form.bytes, gadget: at * 4, word: words[at]! });
+      else if (names.length > 0) missing ??= form.name;
+    }
+    return { forms, missing };
+  });
+
 /** Plans a writer of distinguishable values. Throws InputError for a form that does not exist or is not in the text. */
 export const planSyntheticWriter = (context: PlanContext, request: WriterRequest): SyntheticWriter => {
-  const { image } = context;
   const random = new Random(context.seed, 'writer', context.index);
-  const text = image.regions.text!;
-  const words = image.words.subarray(0, text.end >> 2);
   const width = request.width ?? 4;
-  const names = request.forms ?? [];
-  const wanted =
-    names.length > 0
-      ? names.map((name) => {
-          const form = STORE_FORMS.find((candidate) => formId(candidate) === name);
-          if (form === undefined) throw new InputError(context.where, `unknown store form ${name}`);
-          return form;
-        })
-      : STORE_FORMS.filter((form) => form.bytes <= 16 && (width === 'mixed' || form.bytes === width));
-  const forms: SyntheticForm[] = [];
-  for (const form of wanted) {
-    const at = gadgetOf(context, words, form);
-    if (at >= 0) forms.push({ name: formId(form), bytes: form.bytes, gadget: at * 4, word: words[at]! });
-    else if (names.length > 0)
-      throw new InputError(context.where, `this kernel's text has no instruction of form ${form.name}`);
-  }
+  const { forms, missing } = formsOf(context, request.forms ?? [], width);
+  if (missing !== null) throw new InputError(context.where, `this kernel's text has no instruction of form ${missing}`);
   if (forms.length === 0) throw new InputError(context.where, `this kernel's text has no store of ${width} bytes`);
   const places = choosePlaces(context, request.sites ?? 64, forms, random);
-  const cpus = shuffled(request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i), random);
+  const all = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
+  const cpus = drawn(all, all.length, random);
   const agents = Array.from({ length: request.inFlight ?? 1 }, (_, i) => cpus[i % cpus.length]!);
   const actions = request.writes ?? (request.at === null ? null : places.length);
   return {

@@ -5,6 +5,16 @@
  */
 import { alignUp, assert } from '@numalab/base';
 
+/** The bookkeeping of a pool at one moment. */
+export interface PagePoolState {
+  readonly used: number;
+  readonly highWater: number;
+  readonly failures: number;
+  readonly fresh: number;
+  readonly freed: readonly number[];
+  readonly references: Int32Array;
+}
+
 export class PagePool {
   readonly paBase: number;
   readonly pageBytes: number;
@@ -147,6 +157,27 @@ export class PagePool {
   /** Drops all but the own reference of a page that was emptied wholesale. */
   clearReferences(pa: number): void {
     this.references[this.indexOf(pa)] = 1;
+  }
+
+  /** The bookkeeping as it is; no operation may be under way. */
+  save(): PagePoolState {
+    assert(this.reserved === 0, 'a pool is saved between operations');
+    const { used, highWater, failures, fresh } = this;
+    return { used, highWater, failures, fresh, freed: [...this.freed], references: this.references.slice(0, fresh) };
+  }
+
+  /** Back to what {@link save} gave. The pages' contents are the caller's business. */
+  restore(state: PagePoolState): void {
+    this.used = state.used;
+    this.highWater = state.highWater;
+    this.failures = state.failures;
+    this.references.fill(0, state.fresh, this.fresh);
+    this.fresh = state.fresh;
+    this.freed.length = 0;
+    for (const index of state.freed) this.freed.push(index);
+    this.references.set(state.references);
+    this.reserved = 0;
+    this.failCountdown = -1;
   }
 
   private indexOf(pa: number): number {

@@ -31,6 +31,33 @@ export interface SharedNodeMemory {
   readonly text: TextRegion | null;
 }
 
+/** What a rollback needs. */
+class UndoLog {
+  readonly words: Uint32Array;
+  readonly usedFrames: number;
+  /** Places in the arena and what they held, in order. */
+  readonly places: number[] = [];
+  readonly olds: number[] = [];
+  /** Entries of the directory that were made. */
+  readonly frames: number[] = [];
+  /** Cells of text that were stored to, and whether all were. */
+  readonly cells: number[] = [];
+  filled = false;
+
+  constructor(words: Uint32Array, usedFrames: number) {
+    this.words = words;
+    this.usedFrames = usedFrames;
+  }
+
+  clear(): void {
+    this.places.length = 0;
+    this.olds.length = 0;
+    this.frames.length = 0;
+    this.cells.length = 0;
+    this.filled = false;
+  }
+}
+
 /**
  * One node's DRAM: the physical range [base, base + bytes). It is sparse: a directory maps 64 KiB frames to places in one
  * fixed SharedArrayBuffer, which the operating system commits as it is touched. Copies of the kernel's text are kept apart,
@@ -45,6 +72,8 @@ export class NodeMemory implements WordMemory {
   private readonly directory: Int32Array;
   private usedFrames = 0;
   private text: TextRegion | null = null;
+  /** What was overwritten since {@link checkpoint}; null: nobody wants it back. */
+  private undo: UndoLog | null = null;
 
   /** `arenaBytes` bounds what can be committed outside text regions; it is address space, not memory. */
   constructor(base: number, bytes: number, arenaBytes: number, shared?: SharedNodeMemory) {
@@ -89,13 +118,40 @@ export class NodeMemory implements WordMemory {
       templates.set(words, template);
     }
     region.cells.set(template);
+    if (this.undo !== null) this.undo.filled = true;
   }
 
-  /** Forgets all contents but the text regions', and gives the frames back. */
-  reset(): void {
-    this.arena.fill(0, 0, this.usedFrames * FRAME_WORDS);
-    this.directory.fill(0);
-    this.usedFrames = 0;
+  /** From here on what stores overwrite is kept, for {@link rollback}. `words` is the image that the text region holds. */
+  checkpoint(words: Uint32Array): void {
+    assert(this.undo === null, 'one checkpoint');
+    this.undo = new UndoLog(words, this.usedFrames);
+  }
+
+  /** Back to the checkpoint, at the cost of what was stored since. */
+  rollback(): void {
+    const { undo, text } = this;
+    assert(undo !== null, 'a checkpoint to go back to');
+    for (let i = undo.places.length - 1; i >= 0; i--) this.arena[undo.places[i]!] = undo.olds[i]!;
+    for (const frame of undo.frames) this.directory[frame] = 0;
+    this.usedFrames = undo.usedFrames;
+    if (text !== null) {
+      if (undo.filled) this.fillText(text, undo.words);
+      for (const cell of undo.cells) {
+        text.cells[cell] = undo.words[cell >> 1]!;
+        text.cells[cell + 1] = 0;
+      }
+    }
+    undo.clear();
+    this.writeNumber = 0;
+  }
+
+  /**
+   * Ascending indices of the words of the text region that may differ from the image since the checkpoint; null if all may,
+   * or if there is no checkpoint.
+   */
+  changedText(): readonly number[] | null {
+    if (this.undo === null || this.undo.filled) return null;
+    return [...new Set(this.undo.cells)].sort((a, b) => a - b).map((cell) => cell >> 1);
   }
 
   contains(pa: number): boolean {
@@ -127,9 +183,15 @@ export class NodeMemory implements WordMemory {
       const cell = ((pa - region.base) >>> 2) * 2;
       region.cells[cell] = value;
       region.cells[cell + 1] = this.writeNumber;
+      if (this.undo !== null) this.undo.cells.push(cell);
       return;
     }
-    this.arena[this.place(pa)] = value;
+    const place = this.place(pa);
+    if (this.undo !== null) {
+      this.undo.places.push(place);
+      this.undo.olds.push(this.arena[place]!);
+    }
+    this.arena[place] = value;
   }
 
   /** Index into the arena of the word at `pa`; commits its frame. */
@@ -141,6 +203,7 @@ export class NodeMemory implements WordMemory {
       assert((this.usedFrames + 1) * FRAME_WORDS <= this.arena.length, 'the arena of a node is too small');
       frame = ++this.usedFrames;
       this.directory[index] = frame;
+      this.undo?.frames.push(index);
     }
     return ((frame - 1) << (FRAME_SHIFT - 2)) + ((pa & FRAME_MASK) >>> 2);
   }
