@@ -1,9 +1,10 @@
-import { assert, type Duration, type Instant, NEVER } from '@numalab/base';
+import { assert, type Instant, NEVER } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
-import { imageWords, layOut, type MachineSpec, type Submission } from '@numalab/node-worker';
-import type { HypervisorContext, HypervisorHalf, Write } from '@numalab/protocols';
+import { imageWords, layOut, type MachineSpec, type Submission, type Wire } from '@numalab/node-worker';
+import type { HypervisorHalf, Write } from '@numalab/protocols';
 import { type JournalEntry, Order } from './order.ts';
+import { type HostPort, ProtocolHost } from './protocol-host.ts';
 import { resolveWrite } from './resolve-write.ts';
 
 const SESSION_TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
@@ -19,13 +20,12 @@ interface Waiting {
  * serialisation it sits on one node. With `lock` it is whoever holds the lock: a write is taken when the one before it is
  * retired, the lock's line moves to the trapping node, and messages start from there.
  */
-export class HypervisorProcess extends link.Process implements HypervisorContext {
+export class HypervisorProcess extends link.Process {
   readonly spec: MachineSpec;
-  readonly nodes: readonly number[];
+  readonly host: ProtocolHost;
   readonly order: Order;
   readonly latencies: Latencies;
   private readonly links: link.Links;
-  private readonly half: HypervisorHalf;
   private readonly sessions: readonly link.Session[];
   private readonly sessionWakes: Instant[];
   private readonly olds = new Map<number, readonly number[]>();
@@ -39,21 +39,20 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
   constructor(spec: MachineSpec, half: HypervisorHalf) {
     super(spec.nodes);
     this.spec = spec;
-    this.half = half;
     this.holder = spec.hypervisorNode;
-    this.nodes = Array.from({ length: spec.nodes }, (_, i) => i);
     this.latencies = new Latencies(spec.topology, spec.profile);
     this.links = new link.Links(this.latencies, spec.nodes, spec.nodes + 1, spec.seed, spec.jitter);
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);
-    this.sessionWakes = this.nodes.map(() => NEVER);
-    this.sessions = this.nodes.map((node) => new link.Session(this.port(node), SESSION_TIMES));
+    this.host = new ProtocolHost(spec, this.latencies, half, this.hostPort());
+    this.sessionWakes = this.host.nodes.map(() => NEVER);
+    this.sessions = this.host.nodes.map((node) => new link.Session(this.port(node), SESSION_TIMES));
   }
 
   private port(node: number): link.SessionPort {
     return {
       transmit: (frame, at) => this.sendTo(node, link.FRAME, 0, 0, frame, at),
-      deliver: (body) => this.half.onMessage?.(this, node, body),
+      deliver: (body) => this.host.deliver(node, body as Wire),
       wakeAt: (at) => {
         if (at >= this.sessionWakes[node]!) return;
         this.sessionWakes[node] = at;
@@ -62,22 +61,27 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
     };
   }
 
+  private hostPort(): HostPort {
+    return {
+      transmit: (node, wire) => this.sessions[node]!.send(wire, this.now),
+      operate: (node, kind, a, c, body) => {
+        const base = this.latencies.linePs(this.holder, node);
+        const time = this.links.arrival(node, this.now, base, this.holder, node, 64);
+        const isMemory = kind === link.STORE || kind === link.CLEAN_LINE;
+        this.post(time, isMemory ? link.CLASS_MEMORY : link.CLASS_MAINTENANCE, node, kind, a, 0, c, body);
+      },
+      wakeAt: (at) => this.post(at, link.CLASS_LOCAL, this.id, link.WAKE, 0, 0, 0, null),
+      timerAt: (at, tag) => this.post(at, link.CLASS_LOCAL, this.id, link.TIMER, 0, tag, 0, null),
+      retire: (write) => this.retire(write),
+    };
+  }
+
   private sendTo(node: number, kind: number, a: number, b: number, body: unknown, at: Instant): void {
     const time = this.links.arrival(node, at, this.latencies.linePs(this.holder, node), this.holder, node, 64);
     this.post(time, link.CLASS_PROTOCOL, node, kind, a, b, 0, body);
   }
 
-  // ---- what the protocol can do -------------------------------------------------------------------------------------------
-
-  send(node: number, body: unknown): void {
-    this.sessions[node]!.send(body, this.now);
-  }
-
-  setTimer(delay: Duration, tag: number): void {
-    this.post((this.now + delay) as Instant, link.CLASS_LOCAL, this.id, link.TIMER, 0, tag, 0, null);
-  }
-
-  retire(write: Write): void {
+  private retire(write: Write): void {
     const entry = this.order.journal[write.number - 1]!;
     assert(entry.write === write && entry.retired < 0, `write ${write.number} is retired once`);
     entry.retired = this.now;
@@ -102,6 +106,7 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
   private handle(message: link.Message): void {
     this.account(message);
     this.now = message.time;
+    this.host.now = message.time;
     const { a, b, from, body } = message;
     switch (message.kind) {
       case link.SUBMIT:
@@ -121,9 +126,16 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
         this.sessions[a]!.timeout(this.now);
         break;
       case link.TIMER:
-        this.half.onTimer?.(this, b);
+        this.host.timer(b);
         break;
       case link.WAKE:
+        this.host.goOn();
+        break;
+      case link.STORED:
+      case link.MAINTAINED:
+        this.host.performed();
+        break;
+      case link.GRANTED:
         this.take(this.waiting.shift()!);
         break;
       default:
@@ -138,7 +150,7 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
     this.busy = true;
     const time = (this.now + this.latencies.linePs(this.holder, next.from)) as Instant;
     this.holder = next.from;
-    this.post(time, link.CLASS_LOCAL, this.id, link.WAKE, 0, 0, 0, null);
+    this.post(time, link.CLASS_LOCAL, this.id, link.GRANTED, 0, 0, 0, null);
   }
 
   private take({ from, core, submission }: Waiting): void {
@@ -155,7 +167,7 @@ export class HypervisorProcess extends link.Process implements HypervisorContext
     }
     const entry = order.append(word, words, from, core, submission.begin, this.now);
     this.olds.set(entry.write.number, old);
-    this.half.onWrite(this, entry.write);
+    this.host.write(entry.write);
   }
 
   /** The journal, in order. */

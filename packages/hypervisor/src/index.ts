@@ -1,4 +1,5 @@
 export { HypervisorProcess } from './hypervisor.ts';
 export { type JournalEntry, Order } from './order.ts';
+export { type HostPort, ProtocolHost } from './protocol-host.ts';
 export { type HypervisorReport, hypervisorReportOf } from './report.ts';
 export { type ResolvedWrite, resolveWrite } from './resolve-write.ts';

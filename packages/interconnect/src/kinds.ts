@@ -63,6 +63,9 @@ export const DURATION_OVER = 36;
 export const BEGIN_TRACE = 37;
 /** To itself: see whether a trapped store waits for too long. */
 export const WATCHDOG = 38;
+/** To itself: EL2's interrupt stops all cores; and lets them go on. */
+export const HALT = 39;
+export const RELEASE = 40;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -97,6 +100,8 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   36: 'duration-over',
   37: 'begin-trace',
   38: 'watchdog',
+  39: 'halt',
+  40: 'release',
 };
 
 /** Operations of {@link MAINTAIN}. */

@@ -1,29 +1,29 @@
-import type { Step } from '@numalab/base';
-import type { NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
+import { type Duration, type Instant, type Step, WAIT } from '@numalab/base';
+import { LINE_BYTES } from '@numalab/machine';
+import type { CopyName, NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
 import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
+import { pagesOfWrite, type Wire } from './wire.ts';
 
 /**
- * EL2's agent on a node: runs the node's half of the protocol, one message after the other. It is a context of its own, not
- * one of the walking cores; in the engine it is a core that only ever runs tasks.
+ * EL2's agent on a node: runs the node's half of the protocol, one event after the other, and is what that half can do. It is
+ * a context of its own, not one of the walking cores; in the engine it is a core that only ever runs tasks.
  */
 export class Agent implements NodeContext {
   readonly node: number;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly durable: Map<string, unknown> = new Map();
   private readonly process: NodeProcess;
   private readonly half: NodeHalf;
-  private readonly inbox: unknown[] = [];
+  private readonly inbox: (() => Steps | void)[] = [];
   private busy = false;
-  /** Number of the last write applied, for the check that what is applied is a prefix of the order. */
-  lastApplied = 0;
-  applied = 0;
-  /** Numbers below the highest applied that were never applied, and numbers applied again, in the order found. */
-  readonly skipped: Set<number> = new Set();
-  readonly repeated: number[] = [];
-  highestApplied = 0;
+  /** Bodies sent to the hypervisor's half, answers included. */
+  sent = 0;
 
   constructor(process: NodeProcess, half: NodeHalf) {
     this.process = process;
     this.node = process.id;
+    this.options = process.spec.protocolOptions;
     this.half = half;
   }
 
@@ -31,61 +31,149 @@ export class Agent implements NodeContext {
     return this.process.agentCpu;
   }
 
-  /** The session layer delivers a message of the hypervisor's half. */
-  deliver(body: unknown, at: number): void {
-    this.inbox.push(body);
-    if (!this.busy) {
-      this.busy = true;
-      this.process.startTask(this.cpu, () => this.work(), at);
+  get now(): Instant {
+    return this.cpu.time as Instant;
+  }
+
+  // ---- events -----------------------------------------------------------------------------------------------------------
+
+  /** The session layer delivers what another EL2 sent. */
+  deliver(wire: Wire, at: number): void {
+    if (wire.kind === 'tell') this.handle(() => this.half.onMessage(this, wire.body), at);
+    else if (wire.kind === 'ask') this.handle(() => this.answer(wire.ask, wire.body), at);
+    else if (wire.kind === 'relay') {
+      for (const to of wire.to) if (to !== this.node) this.process.transmit(to, wire.wire, at);
+      if (wire.to.includes(this.node)) this.deliver(wire.wire, at);
     }
+  }
+
+  /** A core waits for an unmapped page. */
+  fault(page: number, at: number): void {
+    this.handle(() => this.half.onFault?.(this, page), at);
+  }
+
+  timer(tag: number, at: number): void {
+    this.handle(() => this.half.onTimer?.(this, tag), at);
+  }
+
+  private *answer(ask: number, body: unknown): Steps {
+    const steps = this.half.onMessage(this, body);
+    if (steps !== undefined) yield steps;
+    this.sent++;
+    this.process.transmit(this.process.spec.nodes, { kind: 'answer', ask }, this.cpu.time);
+  }
+
+  private handle(handler: () => Steps | void, at: number): void {
+    this.inbox.push(handler);
+    if (this.busy) return;
+    this.busy = true;
+    this.process.startTask(this.cpu, () => this.work(), at);
   }
 
   private *work(): Steps {
     while (this.inbox.length > 0) {
       yield this.process.latencies.handlePs;
-      yield this.half.onMessage(this, this.inbox.shift());
+      const steps = this.inbox.shift()!();
+      if (steps !== undefined) yield steps;
     }
     this.busy = false;
   }
 
+  // ---- what the protocol can do -------------------------------------------------------------------------------------------
+
+  pagesOf(write: Write): readonly number[] {
+    return pagesOfWrite(this.process.spec, write);
+  }
+
   send(body: unknown): void {
-    this.process.session.send(body, this.cpu.time as never);
+    this.sent++;
+    this.process.transmit(this.process.spec.nodes, { kind: 'tell', body }, this.cpu.time);
+  }
+
+  setTimer(delay: Duration, tag: number): void {
+    this.process.setTimer(this.cpu.time + delay, tag);
   }
 
   *store(write: Write): Step<void> {
     const { process } = this;
-    const pa = process.copyOf(write.word * 4);
-    yield process.coherence.storeOwnText(this.cpu, pa, write.words, write.number);
-    this.applied++;
-    if (write.number !== this.lastApplied + 1) {
-      const text = `node ${this.node} applied write ${write.number} after write ${this.lastApplied}`;
-      process.observations.report('ordered', text, this.cpu.time);
-    }
-    this.lastApplied = write.number;
-    this.noteApplied(write.number);
+    yield process.coherence.storeOwnText(this.cpu, this.paOf(write), write.words, write.number);
+    process.applyLog.stored(write.number, this.cpu.time);
     yield process.latencies.storePs * write.words.length;
   }
 
-  private noteApplied(number: number): void {
-    if (number > this.highestApplied) {
-      for (let between = this.highestApplied + 1; between < number; between++) this.skipped.add(between);
-      this.highestApplied = number;
-    } else if (!this.skipped.delete(number)) this.repeated.push(number);
+  *maintain(write: Write): Step<void> {
+    yield this.process.maintenance.cleanInvalidate(this.cpu, this.paOf(write), write.words.length * 4);
   }
 
-  *maintain(write: Write): Step<void> {
-    const pa = this.process.copyOf(write.word * 4);
-    yield this.process.maintenance.cleanInvalidate(this.cpu, pa, write.words.length * 4);
+  *clean(write: Write): Step<void> {
+    const { maintenance, spec } = this.process;
+    const pa = this.paOf(write);
+    const end = pa + 4 * write.words.length;
+    if (!spec.idc)
+      for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) yield maintenance.cleanLine(this.cpu, at);
+    yield maintenance.dsb(this.cpu);
+  }
+
+  *invalidate(write: Write): Step<void> {
+    const { maintenance, spec } = this.process;
+    const pa = this.paOf(write);
+    const end = pa + 4 * write.words.length;
+    if (!spec.dic) {
+      for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) yield maintenance.invalidateLine(this.cpu, at);
+    }
+    yield maintenance.dsb(this.cpu);
+  }
+
+  *dsb(): Step<void> {
+    yield this.process.maintenance.dsb(this.cpu);
+  }
+
+  *unmap(page: number): Step<void> {
+    yield this.process.textPages.unmap(this.cpu, page);
+  }
+
+  *map(page: number, copy: CopyName = 'own'): Step<void> {
+    yield this.process.textPages.map(this.cpu, page, copy);
+  }
+
+  *copyPage(page: number): Step<void> {
+    yield this.process.textPages.copy(this.cpu, page);
+  }
+
+  *verifyPage(page: number): Step<boolean> {
+    return (yield this.process.textPages.verify(this.cpu, page)) as boolean;
+  }
+
+  *tlbi(page: number): Step<void> {
+    yield this.process.textPages.tlbi(this.cpu, page);
+  }
+
+  *writeProtect(page: number): Step<void> {
+    yield this.process.textPages.writeProtect(this.cpu, page);
+  }
+
+  *park(): Step<void> {
+    const { process, cpu } = this;
+    process.halt(cpu.time);
+    while (!process.isHalted) yield WAIT;
+    yield process.latencies.ipiHandlePs;
+  }
+
+  *resume(): Step<void> {
+    const { process, cpu } = this;
+    process.release(cpu.time);
+    yield process.latencies.storePs;
+  }
+
+  private paOf(write: Write): number {
+    return this.process.copyOf(write.word * 4);
   }
 
   /** As at power-on; the half is a new one. */
   reset(): void {
     this.inbox.length = 0;
     this.busy = false;
-    this.lastApplied = 0;
-    this.applied = 0;
-    this.skipped.clear();
-    this.repeated.length = 0;
-    this.highestApplied = 0;
+    this.sent = 0;
+    this.durable.clear();
   }
 }

@@ -33,6 +33,10 @@ export const RODATA_ATTRS: number = stage2Attributes({
   memAttr: MEMATTR_NORMAL,
 });
 
+/** Stage-2 attributes of the replicated range at `offset` from `_text`. */
+export const attrsOf = (spec: MachineSpec, offset: number): number =>
+  offset < spec.kernel.text.end ? TEXT_ATTRS : RODATA_ATTRS;
+
 /** A node's stage-2 tables and the EL2 software that edits them. */
 export interface BootedTables {
   readonly config: Stage2Config;
@@ -107,7 +111,7 @@ export const buildTables = (
   for (const range of spec.kernel.ranges) {
     if (range.kind === 'hole') continue;
     const copy = range.kind === 'shared' ? 0 : id;
-    const attrs = range.start < spec.kernel.text.end ? TEXT_ATTRS : RODATA_ATTRS;
+    const attrs = attrsOf(spec, range.start);
     const pa = layout.copyPa[copy]! + range.start - layout.spanStart;
     const status = drain(editor.map(layout.imageIpa + range.start, range.end - range.start, pa, attrs));
     assert(status === 0, `mapping the replicated range at boot: ${status}`);

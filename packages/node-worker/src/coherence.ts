@@ -1,6 +1,7 @@
 import { assert, type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { LINE_BYTES, LINE_CELLS, type TagCache } from '@numalab/machine';
+import { APPLY_STORE } from './apply-log.ts';
 import { homeOf } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, type Vcpu } from './vcpu.ts';
@@ -146,6 +147,7 @@ export class Coherence {
   onStore(from: number, pa: number, core: number, number: number, words: readonly number[], at: number): void {
     const assigned = number < 0 && this.node.isText(pa) ? this.node.nextStoreNumber(pa, words) : Math.max(0, number);
     this.storeLocal(pa, words, assigned);
+    if (from === this.node.spec.nodes) this.noteStored(assigned, at);
     const line = pa - (pa % LINE_BYTES);
     const sharers = this.sharers.get(line);
     this.sharers.delete(line);
@@ -158,6 +160,12 @@ export class Coherence {
     const key = this.nextPending++;
     this.pending.set(key, { requester: from, core, number: assigned, missing: targets.length });
     for (const target of targets) this.node.sendMemory(target, link.DROP_LINE, line, key, 0, null, at);
+  }
+
+  /** The hypervisor's own store to this node's copy. One that spans lines comes in parts. */
+  private noteStored(number: number, at: number): void {
+    const { kinds, subjects } = this.node.applyLog;
+    if (kinds.at(-1) !== APPLY_STORE || subjects.at(-1) !== number) this.node.applyLog.stored(number, at);
   }
 
   /** A sharer has dropped the line of store `key`. */

@@ -26,7 +26,7 @@ import {
   storeIss,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import type { Vcpu } from './vcpu.ts';
+import { EL2_BUSY, EL2_NONE, EL2_WAITING, type Vcpu } from './vcpu.ts';
 
 /** What became of a trapped store. */
 export const RETRY = 0;
@@ -107,21 +107,38 @@ export class El2 {
     const begin = cpu.time;
     const { faultIpa, faultS1ptw, masked } = cpu;
     cpu.masked = true;
+    cpu.el2 = EL2_BUSY;
     cpu.synchroniseContext();
     yield node.latencies.trapPs;
     let outcome: number = INJECTED;
-    if (fscType(status) === FSC_TRANSLATION && hpfarValid(esr)) outcome = yield* this.populate(cpu, faultIpa);
+    if (fscType(status) === FSC_TRANSLATION && hpfarValid(esr)) outcome = yield* this.translationFault(cpu, faultIpa);
     else if (fscType(status) === FSC_PERMISSION && access !== null && !faultS1ptw) {
       outcome = (yield this.emulate(cpu, far, esr, begin)) as number;
     }
     if (outcome === INJECTED) this.injected++;
+    yield node.beforeEret(cpu);
+    cpu.el2 = EL2_NONE;
     cpu.synchroniseContext();
     node.unmask(cpu, masked);
     return outcome;
   }
 
-  /** The lock of this node's tables. */
-  private *lock(cpu: Vcpu): Step<void> {
+  /** A page of the replicated range is unmapped only while its protocol is at work on it; other memory is mapped lazily. */
+  private *translationFault(cpu: Vcpu, ipa: number): Step<number> {
+    const { node } = this;
+    const offset = ipa - node.layout.imageIpa;
+    if (!node.isReplicated(offset)) return yield* this.populate(cpu, ipa);
+    // The entry may be broken for an edit that is under way: then it is whole again when the lock is free.
+    yield this.lock(cpu);
+    this.unlock(cpu);
+    cpu.el2 = EL2_WAITING;
+    yield* node.textPages.wait(cpu, node.textPages.pageOf(offset));
+    cpu.el2 = EL2_BUSY;
+    return RETRY;
+  }
+
+  /** Takes the lock of this node's tables. */
+  *lock(cpu: Vcpu): Step<void> {
     while (this.locked) {
       this.waiting.push(cpu);
       yield WAIT;
@@ -129,7 +146,7 @@ export class El2 {
     this.locked = true;
   }
 
-  private unlock(cpu: Vcpu): void {
+  unlock(cpu: Vcpu): void {
     this.locked = false;
     const next = this.waiting.shift();
     if (next !== undefined) this.node.wakeLater(next, cpu.time);
@@ -197,7 +214,7 @@ export class El2 {
     const { node } = this;
     const ipa = yield* node.mmu.addressTranslate(cpu, cpu.registers.pc);
     const offset = ipa - node.layout.imageIpa;
-    const pa = node.isReplicated(offset) ? node.copyOf(offset) : ipa;
+    const pa = node.isReplicated(offset) ? node.textPages.seenAt(offset) : ipa;
     return yield* node.coherence.load32(cpu, pa);
   }
 
@@ -219,7 +236,9 @@ export class El2 {
     cpu.replyBytes = null;
     node.sendToHypervisor(link.SUBMIT, 0, cpu.core, submission, cpu.time);
     node.sendProbes(first >> 2, false, cpu.time);
+    cpu.el2 = EL2_WAITING;
     while (cpu.replyNumber < 0) yield WAIT;
+    cpu.el2 = EL2_BUSY;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
     if (cpu.replyNumber > 0) {
       this.times.push({ number: cpu.replyNumber, begin, end: cpu.time, core: cpu.core, maintained: -1 });

@@ -1,3 +1,4 @@
+export * from './apply-log.ts';
 export { buildTables, imageWords, ownedRanges, RODATA_ATTRS, TEXT_ATTRS } from './boot.ts';
 export type { Submission, WriteTimes } from './el2.ts';
 export { NodeHardware, type TableWatcher, type TableWatcherFactory } from './hardware.ts';
@@ -7,4 +8,6 @@ export { type Finding, Observations, type WordLog } from './observations.ts';
 export { type CopyChanges, type NodeCounts, type NodeReport, reportOf } from './report.ts';
 export type { KernelText, MachineSpec, WorkloadSpec } from './spec.ts';
 export { buildStage1, type Stage1Map } from './stage1-map.ts';
+export type { PageState } from './text-pages.ts';
 export { SERVED_L1I, SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, Vcpu } from './vcpu.ts';
+export { pagesOfWrite, type Wire } from './wire.ts';

@@ -41,6 +41,7 @@ export class Interrupts {
   }
 
   private canTake(cpu: Vcpu, purpose: number): boolean {
+    if (cpu.halted) return false;
     if (cpu.mode === MODE_WALK) return true;
     if (cpu.mode === MODE_PARKED) return purpose !== IPI_PARK;
     return purpose !== IPI_PARK && !cpu.masked;
@@ -79,8 +80,8 @@ export class Interrupts {
       cpu.mode = MODE_WALK;
       cpu.synchroniseContext();
       const now = at + this.node.latencies.isbPs;
-      cpu.time = cpu.resumeTime === Infinity ? Infinity : Math.max(now, cpu.resumeTime);
-      if (this.node.stopped) cpu.time = Infinity;
+      const asleep = cpu.resumeTime === Infinity || this.node.stopped;
+      cpu.schedule(asleep ? Infinity : Math.max(now, cpu.resumeTime));
       this.node.afterResume(cpu, now);
       this.deliverPending(cpu, now);
     }

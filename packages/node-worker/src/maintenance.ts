@@ -118,6 +118,20 @@ export class Maintenance {
     yield node.latencies.dcCvauPs;
   }
 
+  /** IC IVAU of the line at `pa`. */
+  *invalidateLine(cpu: Vcpu, pa: number): Step<void> {
+    yield this.broadcast(cpu, link.IC_IVAU, pa - (pa % LINE_BYTES));
+  }
+
+  /** TLBI of both stages' entries for a stage-2 leaf, in the order that combined entries need ([arm64 reference 7.3]). */
+  *tlbiStage2(cpu: Vcpu, ipa: number): Step<void> {
+    yield this.broadcast(cpu, link.TLBI_IPAS2E1IS, ipa);
+    yield this.dsb(cpu);
+    yield this.broadcast(cpu, link.TLBI_VMALLE1IS, 0);
+    yield this.dsb(cpu);
+    yield this.isb(cpu);
+  }
+
   /** Makes [pa, pa + bytes) visible to instruction fetches, as caches_clean_inval_pou does ([arm64 reference 5.4]). */
   *cleanInvalidate(cpu: Vcpu, pa: number, bytes: number): Step<void> {
     const { spec } = this.node;

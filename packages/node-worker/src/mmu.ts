@@ -144,7 +144,8 @@ export class Mmu {
       cpu.faultIpa = ipa;
     }
     if (this.cost > 0) yield this.takeCost();
-    return fault;
+    // What was found may be gone by now; the access has not been made yet.
+    return cpu.invalidations === invalidations ? fault : TRY_AGAIN;
   }
 
   /** Time of the stage-2 reads since the last call. */

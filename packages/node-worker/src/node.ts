@@ -11,6 +11,7 @@ import {
 } from '@numalab/machine';
 import type { NodeHalf } from '@numalab/protocols';
 import { Agent } from './agent.ts';
+import { ApplyLog } from './apply-log.ts';
 import type { BootedTables } from './boot.ts';
 import { Coherence } from './coherence.ts';
 import { El2 } from './el2.ts';
@@ -23,9 +24,11 @@ import { Mmu } from './mmu.ts';
 import { type Finding, Observations } from './observations.ts';
 import type { KernelText, MachineSpec } from './spec.ts';
 import type { Stage1Map } from './stage1-map.ts';
-import { MODE_TASK, MODE_WALK, Vcpu } from './vcpu.ts';
+import { TextPages } from './text-pages.ts';
+import { EL2_BUSY, EL2_NONE, MODE_TASK, MODE_WALK, Vcpu } from './vcpu.ts';
 import { Walk } from './walk.ts';
 import { FunctionPicker } from './walk-model.ts';
+import type { Wire } from './wire.ts';
 import { WriterDriver } from './writer-driver.ts';
 
 /** When a writer's synchronisation returned for a word. */
@@ -83,7 +86,10 @@ export class NodeProcess extends link.Process {
   readonly observations: Observations;
   readonly picker: FunctionPicker;
   readonly agent: Agent;
-  readonly session: link.Session;
+  readonly textPages: TextPages;
+  readonly applyLog: ApplyLog = new ApplyLog();
+  /** By process: what this node's EL2 says to the hypervisor, and to nodes that it passes messages on to. */
+  readonly sessions: Map<number, link.Session> = new Map();
   readonly writers: WriterDriver;
   readonly watch: WatchMap;
   readonly tableOps: TableWatcher | null;
@@ -97,7 +103,11 @@ export class NodeProcess extends link.Process {
   readonly storeOrder: { word: number; words: readonly number[] }[] = [];
   private readonly links: link.Links;
   private readonly probes: Random;
-  private sessionWake: Instant = NEVER;
+  private readonly sessionWakes = new Map<number, Instant>();
+  /** Every core is to stop, or has; see {@link halt}. */
+  private halting = false;
+  private haltsMissing = 0;
+  private readonly haltedInEl2: Vcpu[] = [];
   private now = 0;
   stopped = false;
   private watchdogSet = false;
@@ -132,7 +142,7 @@ export class NodeProcess extends link.Process {
     this.locks = new Locks(this);
     this.interrupts = new Interrupts(this);
     this.agent = new Agent(this, half);
-    this.session = new link.Session(this.sessionPort(), SESSION_TIMES);
+    this.textPages = new TextPages(this);
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
     this.begin();
@@ -147,16 +157,33 @@ export class NodeProcess extends link.Process {
     this.writers.begin();
   }
 
-  private sessionPort(): link.SessionPort {
+  private sessionWith(peer: number): link.Session {
+    let session = this.sessions.get(peer);
+    if (session === undefined) {
+      session = new link.Session(this.sessionPort(peer), SESSION_TIMES);
+      this.sessions.set(peer, session);
+    }
+    return session;
+  }
+
+  private sessionPort(peer: number): link.SessionPort {
     return {
-      transmit: (frame, at) => this.sendToHypervisor(link.FRAME, 0, 0, frame, at),
-      deliver: (body, at) => this.agent.deliver(body, at),
+      transmit: (frame, at) => {
+        const base = this.latencies.linePs(this.id, this.placeOf(peer));
+        this.send(peer, link.CLASS_PROTOCOL, link.FRAME, 0, 0, 0, frame, at, base, 64);
+      },
+      deliver: (body, at) => this.agent.deliver(body as Wire, at),
       wakeAt: (at) => {
-        if (at >= this.sessionWake) return;
-        this.sessionWake = at;
-        this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, 0, 0, 0, null);
+        if (at >= (this.sessionWakes.get(peer) ?? NEVER)) return;
+        this.sessionWakes.set(peer, at);
+        this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null);
       },
     };
+  }
+
+  /** Sends to another EL2, once and in order. */
+  transmit(to: number, wire: Wire, at: number): void {
+    this.sessionWith(to).send(wire, at as Instant);
   }
 
   // ---- where things are -------------------------------------------------------------------------------------------------
@@ -201,6 +228,11 @@ export class NodeProcess extends link.Process {
     return this.layout.copyPa[this.id]! + offset - this.layout.spanStart;
   }
 
+  /** PA of the primary's `offset`. */
+  primaryOf(offset: number): number {
+    return this.layout.copyPa[0]! + offset - this.layout.spanStart;
+  }
+
   /** Whether `pa` lies in a copy of the text on this node. */
   isText(pa: number): boolean {
     return this.memory.textAt(pa) !== null;
@@ -232,6 +264,11 @@ export class NodeProcess extends link.Process {
 
   // ---- messages ---------------------------------------------------------------------------------------------------------
 
+  /** Node on which a process is. */
+  private placeOf(process: number): number {
+    return process === this.spec.nodes ? this.spec.hypervisorNode : process;
+  }
+
   private send(
     to: number,
     cls: number,
@@ -244,15 +281,14 @@ export class NodeProcess extends link.Process {
     base: number,
     bytes: number,
   ): void {
-    const toNode = to === this.spec.nodes ? this.spec.hypervisorNode : to;
-    const time = this.links.arrival(to, at as Instant, base, this.id, toNode, bytes);
+    const time = this.links.arrival(to, at as Instant, base, this.id, this.placeOf(to), bytes);
     this.post(time, cls, to, kind, a, b, c, body);
   }
 
   /** Sends what concerns memory, locks and work to a node. */
   sendMemory(to: number, kind: number, a: number, b: number, c: number, body: unknown, at: number): void {
     const { latencies, id } = this;
-    let base = latencies.linePs(id, to);
+    let base = latencies.linePs(id, this.placeOf(to));
     if (to !== id && kind === link.READ_LINE) base = latencies.requestPs(id, to);
     if (to !== id && kind === link.LINE) base = latencies.responsePs(id, to);
     this.send(to, link.CLASS_MEMORY, kind, a, b, c, body, at, base, 64);
@@ -260,7 +296,7 @@ export class NodeProcess extends link.Process {
 
   /** Sends maintenance or its answer. */
   sendMaintenance(to: number, kind: number, a: number, b: number, c: number, at: number): void {
-    this.send(to, link.CLASS_MAINTENANCE, kind, a, b, c, null, at, this.latencies.dvmPs(this.id, to), 16);
+    this.send(to, link.CLASS_MAINTENANCE, kind, a, b, c, null, at, this.latencies.dvmPs(this.id, this.placeOf(to)), 16);
   }
 
   /** Sends an interrupt, its answer, or a resume, to all cores of a node. */
@@ -383,7 +419,7 @@ export class NodeProcess extends link.Process {
 
   /** A core that walks begins what it has to do; others do when what they run is over. */
   private beginNext(cpu: Vcpu, at: number): void {
-    const task = cpu.mode === MODE_WALK ? this.nextTask(cpu) : null;
+    const task = cpu.mode === MODE_WALK && !cpu.halted ? this.nextTask(cpu) : null;
     if (task !== null) this.switchTo(cpu, task, at);
   }
 
@@ -418,7 +454,65 @@ export class NodeProcess extends link.Process {
     const cpu = this.cpus[core]!;
     if (!cpu.blocked) return;
     cpu.blocked = false;
-    cpu.time = Math.max(at, cpu.notBefore);
+    cpu.schedule(Math.max(at, cpu.notBefore));
+  }
+
+  // ---- stopping all cores ---------------------------------------------------------------------------------------------------
+
+  /** EL2 interrupts every core. Those that are in EL2 stop before they leave it. The agent is woken when all have stopped. */
+  halt(at: number): void {
+    this.halting = true;
+    this.haltsMissing = this.spec.coresPerNode;
+    this.postLocal(at + this.latencies.ipiPs(this.id, this.id), link.HALT, 0, 0);
+  }
+
+  get isHalted(): boolean {
+    return this.haltsMissing === 0;
+  }
+
+  private onHalt(at: number): void {
+    for (const cpu of this.cpus) {
+      if (cpu === this.agentCpu || cpu.el2 === EL2_BUSY) continue;
+      if (cpu.el2 === EL2_NONE) cpu.halt();
+      this.coreHalted(cpu, at);
+    }
+  }
+
+  private coreHalted(cpu: Vcpu, at: number): void {
+    cpu.haltCounted = true;
+    if (--this.haltsMissing === 0) this.wakeLater(this.agentCpu, at);
+  }
+
+  /** A core is about to leave EL2: it stays while the node is halted. */
+  *beforeEret(cpu: Vcpu): Step<void> {
+    while (this.halting) {
+      if (!cpu.haltCounted) this.coreHalted(cpu, cpu.time);
+      this.haltedInEl2.push(cpu);
+      yield WAIT;
+    }
+  }
+
+  /** Lets all cores go on. */
+  release(at: number): void {
+    this.postLocal(at + this.latencies.linePs(this.id, this.id), link.RELEASE, 0, 0);
+  }
+
+  private onRelease(at: number): void {
+    this.halting = false;
+    for (const cpu of this.cpus) {
+      cpu.haltCounted = false;
+      if (!cpu.halted) continue;
+      cpu.synchroniseContext();
+      cpu.release(at + this.latencies.trapPs);
+      this.interrupts.deliverPending(cpu, at);
+      this.beginNext(cpu, at);
+    }
+    for (const cpu of this.haltedInEl2.splice(0)) this.wake(cpu.core, at);
+  }
+
+  /** The protocol's half wants to be told `tag` at `at`. */
+  setTimer(at: number, tag: number): void {
+    this.postLocal(at, link.TIMER, 0, tag);
   }
 
   /** Wakes a core of this node for what another of its cores did at `at`: the news takes a line transfer. */
@@ -497,7 +591,7 @@ export class NodeProcess extends link.Process {
 
   private onProbe(word: number, fetches: number, at: number): void {
     const cpu = this.cpus[this.probes.below(this.spec.coresPerNode)]!;
-    if (cpu.mode === MODE_WALK) this.switchTo(cpu, new TaskRun(this.probe(cpu, word, fetches)), at);
+    if (cpu.mode === MODE_WALK && !cpu.halted) this.switchTo(cpu, new TaskRun(this.probe(cpu, word, fetches)), at);
   }
 
   private handle(message: link.Message): void {
@@ -578,13 +672,22 @@ export class NodeProcess extends link.Process {
         this.wake(b, time);
         break;
       case link.FRAME:
-        this.session.receive(body as link.Frame, time);
+        this.sessionWith(from).receive(body as link.Frame, time);
         break;
       case link.SESSION_TIMER:
         // A wake-up that was asked for and then overtaken by an earlier one has no say.
-        if (time !== this.sessionWake) break;
-        this.sessionWake = NEVER;
-        this.session.timeout(time);
+        if (time !== this.sessionWakes.get(a)) break;
+        this.sessionWakes.delete(a);
+        this.sessionWith(a).timeout(time);
+        break;
+      case link.TIMER:
+        this.agent.timer(b, time);
+        break;
+      case link.HALT:
+        this.onHalt(time);
+        break;
+      case link.RELEASE:
+        this.onRelease(time);
         break;
       case link.STOP:
         this.stop();
@@ -628,7 +731,7 @@ export class NodeProcess extends link.Process {
 
   private stop(): void {
     this.stopped = true;
-    for (const cpu of this.cpus) if (cpu.mode === MODE_WALK) cpu.time = Infinity;
+    for (const cpu of this.cpus) if (cpu.mode === MODE_WALK) cpu.schedule(Infinity);
   }
 
   /** Hash of all that happened on this node: messages, and what its cores fetched. */

@@ -1,9 +1,11 @@
 import type { Digest } from '@numalab/base';
 import type { SharedNodeMemory } from '@numalab/machine';
+import { APPLY_STORE, type ApplyEntries } from './apply-log.ts';
 import { imageWords } from './boot.ts';
 import type { WriteTimes } from './el2.ts';
 import type { DirectStore, NodeProcess, Synchronisation } from './node.ts';
 import type { Finding, WordLog } from './observations.ts';
+import type { PageState } from './text-pages.ts';
 
 /** What the cores of a node did, summed. Times in picoseconds. */
 export interface NodeCounts {
@@ -29,7 +31,6 @@ export interface NodeCounts {
   /** Words that writers loaded to compare them before they patched. */
   readonly compared: number;
   readonly applied: number;
-  readonly highestApplied: number;
   readonly actions: number;
   readonly retransmitted: number;
 }
@@ -51,9 +52,10 @@ export interface NodeReport {
   readonly findings: readonly Finding[];
   readonly findingsDropped: number;
   readonly comparisons: readonly Finding[];
-  /** Writes that this node never applied although it applied later ones, and writes that it applied again. */
-  readonly skipped: readonly number[];
-  readonly repeated: readonly number[];
+  /** What was done to the copy, in order. */
+  readonly applied: ApplyEntries;
+  /** Pages of the copy that stage 2 does not map at the end: their contents concern nobody. */
+  readonly pages: readonly { readonly page: number; readonly state: PageState }[];
   readonly synchronisations: readonly Synchronisation[];
   readonly times: readonly WriteTimes[];
   readonly directStores: readonly DirectStore[];
@@ -102,10 +104,9 @@ const countsOf = (node: NodeProcess): NodeCounts => ({
   refused: node.el2.refused,
   emulationsChecked: node.el2.emulationsChecked,
   compared: node.compared,
-  applied: node.agent.applied,
-  highestApplied: node.agent.highestApplied,
+  applied: node.applyLog.kinds.filter((kind) => kind === APPLY_STORE).length,
   actions: node.writers.actions,
-  retransmitted: node.session.retransmitted,
+  retransmitted: [...node.sessions.values()].reduce((total, session) => total + session.retransmitted, 0),
 });
 
 const changesOf = (node: NodeProcess): CopyChanges | null => {
@@ -152,6 +153,7 @@ export const reportOf = (node: NodeProcess): NodeReport => {
   node.coherence.cleanAll();
   const digest: Digest = node.runDigest();
   const copy = changesOf(node);
+  const { kinds, subjects, numbers, times } = node.applyLog;
   if (copy !== null) {
     for (let i = 0; i < copy.words.length; i++) {
       digest.word(copy.words[i]!);
@@ -168,8 +170,8 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     findings: node.observations.findings,
     findingsDropped: node.observations.dropped,
     comparisons: node.comparisons,
-    skipped: [...node.agent.skipped],
-    repeated: node.agent.repeated,
+    applied: { kinds, subjects, numbers, times },
+    pages: node.textPages.exceptions(),
     synchronisations: node.synchronisations,
     times: node.el2.times,
     directStores: node.directStores,

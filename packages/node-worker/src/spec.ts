@@ -77,6 +77,8 @@ export interface MachineSpec {
   readonly arenaBytes: number;
   readonly strategy: 'none' | 'stage2';
   readonly protocol: string;
+  /** Options of the protocol, defaults filled in. */
+  readonly protocolOptions: Readonly<Record<string, unknown>>;
   readonly guarantee: Guarantee | null;
   readonly hypervisorNode: number;
   readonly serialisation: 'central' | 'lock';

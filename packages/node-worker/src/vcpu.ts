@@ -9,6 +9,11 @@ export const MODE_TASK = 1;
 /** It is parked by stop_machine. */
 export const MODE_PARKED = 2;
 
+/** Where a core stands with EL2: not in it, in it, or waiting in it for its store or for a page. */
+export const EL2_NONE = 0;
+export const EL2_BUSY = 1;
+export const EL2_WAITING = 2;
+
 /** Words of one fetch: an aligned 16-byte group. */
 export const GROUP_WORDS = 4;
 
@@ -94,6 +99,11 @@ export class Vcpu {
   /** Where a walk that was interrupted by a task goes on sleeping until; and when an interrupt handler is done. */
   sleepUntil = 0;
   notBefore = 0;
+  el2: number = EL2_NONE;
+  /** Stopped by EL2, and when it would have acted next; its node knows that it has stopped. */
+  halted = false;
+  private haltTime = Infinity;
+  haltCounted = false;
   /** When a parked core would have acted next. */
   resumeTime = 0;
   /** Outstanding maintenance and stores, which a DSB waits for. */
@@ -147,6 +157,25 @@ export class Vcpu {
   synchroniseContext(): void {
     this.ahead.offset = -1;
     this.current.offset = -1;
+  }
+
+  /** Sets when the core acts next: once it is released, if it is halted. */
+  schedule(time: number): void {
+    if (this.halted) this.haltTime = time;
+    else this.time = time;
+  }
+
+  /** EL2 stops the core. */
+  halt(): void {
+    this.halted = true;
+    this.haltTime = this.time;
+    this.time = Infinity;
+  }
+
+  /** EL2 lets the core go on, no sooner than `at`. */
+  release(at: number): void {
+    this.halted = false;
+    this.time = this.haltTime === Infinity ? Infinity : Math.max(this.haltTime, at);
   }
 
   /** A fair coin. */

@@ -8,20 +8,26 @@ export const ack: Protocol = {
   name: 'ack',
   description: 'broadcast, retire when every node has applied, maintained and acknowledged',
   guarantee: 'completed',
+  cost: { messages: (nodes) => 2 * nodes, tlbis: () => 0, stall: 'none; the writer waits for the slowest node' },
   hypervisor() {
-    const missing = new Map<number, { write: Write; count: number }>();
+    const open = new Map<number, { readonly write: Write; readonly missing: Set<number> }>();
     return {
       onWrite(context, write) {
-        missing.set(write.number, { write, count: context.nodes.length });
-        for (const node of context.nodes) context.send(node, write);
+        open.set(write.number, { write, missing: new Set(context.nodes) });
+        context.broadcast(write);
       },
-      onMessage(context, _node, body) {
-        const number = body as number;
-        const entry = missing.get(number)!;
-        entry.count--;
-        if (entry.count > 0) return;
-        missing.delete(number);
+      onMessage(context, node, body) {
+        const entry = open.get(body as number);
+        if (entry === undefined || !entry.missing.delete(node) || entry.missing.size > 0) return;
+        open.delete(body as number);
         context.retire(entry.write);
+      },
+      onNodeDown(context, node) {
+        for (const { write, missing } of [...open.values()]) {
+          if (!missing.delete(node) || missing.size > 0) continue;
+          open.delete(write.number);
+          context.retire(write);
+        }
       },
     };
   },

@@ -9,10 +9,11 @@ export const post: Protocol = {
   name: 'post',
   description: 'broadcast, retire at once',
   guarantee: 'ordered',
+  cost: { messages: (nodes) => nodes, tlbis: () => 0, stall: 'none' },
   hypervisor() {
     return {
       onWrite(context, write) {
-        for (const node of context.nodes) context.send(node, write);
+        context.broadcast(write);
         context.retire(write);
       },
     };

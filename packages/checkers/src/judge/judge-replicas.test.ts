@@ -1,8 +1,8 @@
 import type { NodeReport } from '@numalab/node-worker';
 import { describe, expect, it } from 'vitest';
-import type { JudgeInput } from './judge.ts';
+import { type JudgeInput, judgeLogs } from './judge.ts';
 import { judgeReplicas, judgeWrites } from './judge-replicas.ts';
-import { BOOT_VALUE, type SampleWrite, sampleInput, withNode } from './sample-reports.ts';
+import { BOOT_VALUE, logOfStores, type SampleWrite, sampleInput, withNode } from './sample-reports.ts';
 import { timedWrites } from './timeline.ts';
 
 /** Two words by one store, then one of them again. */
@@ -17,7 +17,7 @@ const writesOf = ({ spec, nodes, hypervisor }: JudgeInput) => timedWrites(spec, 
 const replicas = (input: JudgeInput): string[] =>
   judgeReplicas(input, writesOf(input)).findings.map(({ id, message }) => `${id}: ${message}`);
 const lost = (input: JudgeInput): string[] =>
-  judgeWrites(input, writesOf(input)).map(({ id, message }) => `${id}: ${message}`);
+  judgeWrites(input, writesOf(input), judgeLogs(input)).map(({ id, message }) => `${id}: ${message}`);
 
 const copy = (words: number[], values: number[], numbers: number[]): Partial<NodeReport> => ({
   copy: { words: Int32Array.from(words), values: Uint32Array.from(values), numbers: Uint32Array.from(numbers) },
@@ -69,17 +69,20 @@ describe('R2', () => {
   });
 
   it('is broken by a write that a node skipped', () => {
-    expect(lost(withNode(good, 1, () => ({ skipped: [1] })))).toEqual(['R2: write 1 was never applied on node 1']);
+    expect(lost(withNode(good, 1, () => ({ applied: logOfStores([2]) })))).toEqual([
+      'R2: write 1 was never applied on node 1',
+    ]);
   });
 
   it('is broken by the last writes missing on a node', () => {
-    const behind = (highestApplied: number): JudgeInput =>
-      withNode(good, 2, ({ counts }) => ({ counts: { ...counts, highestApplied } }));
+    const behind = (...stored: number[]): JudgeInput => withNode(good, 2, () => ({ applied: logOfStores(stored) }));
     expect(lost(behind(1))).toEqual(['R2: write 2 was never applied on node 2']);
-    expect(lost(behind(0))).toEqual(['R2: writes 1 to 2 were never applied on node 2']);
+    expect(lost(behind())).toEqual([1, 2].map((number) => `R2: write ${number} was never applied on node 2`));
   });
 
   it('is broken by a write that a node applied again', () => {
-    expect(lost(withNode(good, 0, () => ({ repeated: [2] })))).toEqual(['R2: write 2 was applied again on node 0']);
+    expect(lost(withNode(good, 0, () => ({ applied: logOfStores([1, 2, 2]) })))).toEqual([
+      'R2: write 2 was applied again on node 0',
+    ]);
   });
 });

@@ -1,5 +1,7 @@
+import { GRANULES } from '@numalab/machine';
 import type { Finding } from '@numalab/node-worker';
 import type { JudgeInput } from './judge.ts';
+import type { AppliedJudgement } from './judge-applied.ts';
 import type { TimedWrite } from './timeline.ts';
 
 const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
@@ -7,7 +9,8 @@ const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 /**
  * Verifies R1: at quiescence every copy equals the image at boot plus all numbered writes in order, value and number.
  * When: at the end of a run that was not cut off; over every word of every copy, found by comparing whole copies with the
- * image, not by trusting what was noted as written. Does not verify: what happened before the end.
+ * image, not by trusting what was noted as written; pages that a node does not map onto its copy are left out. Does not
+ * verify: what happened before the end.
  */
 export const judgeReplicas = (
   input: JudgeInput,
@@ -19,9 +22,12 @@ export const judgeReplicas = (
     for (let i = 0; i < words.length; i++) reference.set(word + i, { value: words[i]!, number });
   }
   const findings: Finding[] = [];
+  const pageBytes = GRANULES[input.spec.granule].bytes;
   let compared = 0;
   for (const node of input.nodes) {
     if (node.copy === null) continue;
+    const unseen = new Set(node.pages.map(({ page }) => page));
+    const isSeen = (word: number): boolean => unseen.size === 0 || !unseen.has(Math.floor((word * 4) / pageBytes));
     const { words, values, numbers } = node.copy;
     const seen = new Set<number>();
     const report = (word: number, text: string): void => {
@@ -32,6 +38,7 @@ export const judgeReplicas = (
       const word = words[i]!;
       const expected = reference.get(word) ?? { value: input.valueAtBoot(word), number: 0 };
       seen.add(word);
+      if (!isSeen(word)) continue;
       if (values[i] === expected.value && numbers[i] === expected.number) continue;
       report(
         word,
@@ -40,7 +47,7 @@ export const judgeReplicas = (
     }
     for (const [word, expected] of reference) {
       compared++;
-      if (!seen.has(word))
+      if (!seen.has(word) && isSeen(word))
         report(word, `holds the image's word, the reference ${hex(expected.value)} of write ${expected.number}`);
     }
   }
@@ -51,7 +58,11 @@ export const judgeReplicas = (
  * Verifies R2: every numbered write was retired, and every node applied each exactly once. When: at the end of a run that was
  * not cut off. Does not verify: that a refused write left no trace; R1 does, because it has no number.
  */
-export const judgeWrites = (input: JudgeInput, writes: readonly TimedWrite[]): readonly Finding[] => {
+export const judgeWrites = (
+  input: JudgeInput,
+  writes: readonly TimedWrite[],
+  applied: readonly AppliedJudgement[],
+): readonly Finding[] => {
   if (input.interrupted || input.spec.strategy === 'none') return [];
   const findings: Finding[] = [];
   const report = (message: string, timePs: number): void => {
@@ -61,17 +72,9 @@ export const judgeWrites = (input: JudgeInput, writes: readonly TimedWrite[]): r
     if (retired < 0) report(`write ${write.number} was numbered and never retired`, numbered);
   }
   for (const { number, end } of writes) if (end === Infinity) report(`the store of write ${number} never returned`, 0);
-  for (const node of input.nodes) {
-    for (const number of node.skipped) report(`write ${number} was never applied on node ${node.id}`, 0);
-    for (const number of node.repeated) report(`write ${number} was applied again on node ${node.id}`, 0);
-    const missing = writes.length - node.counts.highestApplied;
-    if (missing > 0) {
-      const which =
-        missing === 1
-          ? `write ${writes.length} was`
-          : `writes ${node.counts.highestApplied + 1} to ${writes.length} were`;
-      report(`${which} never applied on node ${node.id}`, 0);
-    }
+  for (const [id, { lost, repeated }] of applied.entries()) {
+    for (const number of lost) report(`write ${number} was never applied on node ${id}`, 0);
+    for (const number of repeated) report(`write ${number} was applied again on node ${id}`, 0);
   }
   return findings;
 };

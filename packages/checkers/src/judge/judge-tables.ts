@@ -29,10 +29,23 @@ export const judgeTables = (
   for (const { kind, start, end } of spec.kernel.ranges) {
     if (kind === 'hole') donated.push({ start: ipaOf(start), end: ipaOf(end), what: 'a hole' });
   }
-  const designated = nodes.map(({ id }) =>
-    text.map(({ start, end, kind }): DesignatedCopy => {
-      const pa = layout.copyPa[kind === 'shared' ? 0 : id]! + start - layout.spanStart;
-      return { start: ipaOf(start), end: ipaOf(end), pa };
+  const designated = nodes.map(({ id, pages }) =>
+    text.flatMap(({ start, end, kind }): DesignatedCopy[] => {
+      const copy = (from: number, to: number, node: number): DesignatedCopy => {
+        const pa = layout.copyPa[node]! + from - layout.spanStart;
+        return { start: ipaOf(from), end: ipaOf(to), pa };
+      };
+      const copies: DesignatedCopy[] = [];
+      let from = start;
+      for (const { page: number, state } of pages) {
+        const at = number * page;
+        if (at < start || at >= end) continue;
+        if (at > from) copies.push(copy(from, at, kind === 'shared' ? 0 : id));
+        if (state === 'primary') copies.push(copy(at, at + page, 0));
+        from = at + page;
+      }
+      if (from < end) copies.push(copy(from, end, kind === 'shared' ? 0 : id));
+      return copies;
     }),
   );
   const found = checkTables({

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type JudgeInput, type Judgement, judge } from './judge.ts';
-import { BOOT_VALUE, type SampleFetch, type SampleWrite, sampleInput, withNode } from './sample-reports.ts';
+import {
+  BOOT_VALUE,
+  logOfStores,
+  type SampleFetch,
+  type SampleWrite,
+  sampleInput,
+  withNode,
+} from './sample-reports.ts';
 
 const WORD = 100;
 const NEW = 0x1400_0010;
@@ -61,9 +68,11 @@ describe('the level that held', () => {
   });
 
   it('is ordered at most after a node applied writes out of order', () => {
-    const finding = { id: 'ordered', message: 'node 1 applied write 3 after write 1', timePs: 5 };
-    const input = withNode(sampleInput(2, 'ordered', [WRITE], COMPLETED), 1, () => ({ findings: [finding] }));
-    isBroken(input, 'R5', 'ordered does not hold', 'node 1 applied write 3 after write 1');
+    const second = { ...WRITE, word: WRITE.word + 1 };
+    const input = withNode(sampleInput(2, 'ordered', [WRITE, second], COMPLETED), 1, () => ({
+      applied: logOfStores([2, 1]),
+    }));
+    isBroken(input, 'R5', 'ordered does not hold', 'node 1 applied write 2 before write 1');
     expect(judge(input).held).toBe('eventual');
   });
 

@@ -1,6 +1,7 @@
 import type { HypervisorReport } from '@numalab/hypervisor';
 import type { Finding, MachineSpec, NodeReport, Synchronisation } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
+import { type AppliedJudgement, judgeApplied, WritePages } from './judge-applied.ts';
 import { lateExecutions } from './judge-executions.ts';
 import { judgeReplicas, judgeWrites } from './judge-replicas.ts';
 import { type CounterExample, judgeWord } from './judge-word.ts';
@@ -126,17 +127,31 @@ const strongestHeld = (
   return held;
 };
 
-const refutations = (input: JudgeInput, fetches: Fetches, diverged: readonly Finding[]): Refutation[] => {
+const refutations = (
+  applied: readonly AppliedJudgement[],
+  fetches: Fetches,
+  diverged: readonly Finding[],
+): Refutation[] => {
   const out: Refutation[] = [];
   const add = (level: Guarantee, finding: { message: string; timePs: number } | null | undefined): void => {
     if (finding) out.push({ level, message: finding.message, timePs: finding.timePs });
   };
   add('eventual', diverged[0]);
-  add('ordered', earliest(input.nodes.flatMap((node) => node.findings.filter((finding) => finding.id === 'ordered'))));
+  add('ordered', earliest(applied.flatMap(({ ordered }) => ordered ?? [])));
   for (const level of ['completed', 'atomic'] as const) {
     add(level, earliest(fetches.counterExamples.filter((example) => example.level === level)));
   }
   return out;
+};
+
+/** What each node's log of its copy says; nothing where nothing is replicated. */
+export const judgeLogs = ({ spec, nodes, hypervisor, interrupted }: JudgeInput): AppliedJudgement[] => {
+  if (spec.strategy === 'none') return [];
+  const writes = new WritePages(
+    spec,
+    hypervisor.journal.map(({ write }) => write),
+  );
+  return nodes.map(({ id, applied }) => judgeApplied(id, applied, writes, !interrupted));
 };
 
 /**
@@ -149,15 +164,16 @@ export const judge = (input: JudgeInput): Judgement => {
   const writes = timedWrites(spec, nodes, input.hypervisor);
   const fetches = judgeFetches(input, writes);
   const replicas = judgeReplicas(input, writes);
-  const lost = judgeWrites(input, writes);
-  const applied = nodes.reduce((sum, node) => sum + node.counts.applied, 0);
+  const applied = judgeLogs(input);
+  const lost = judgeWrites(input, writes, applied);
+  const applications = nodes.reduce((sum, node) => sum + node.applied.kinds.length, 0);
   const evidence: Record<Guarantee, number> = {
     eventual: replicas.compared,
-    ordered: spec.strategy === 'none' ? fetches.evidence.ordered : Math.min(applied, fetches.evidence.ordered),
+    ordered: spec.strategy === 'none' ? fetches.evidence.ordered : Math.min(applications, fetches.evidence.ordered),
     completed: fetches.evidence.completed,
     atomic: fetches.evidence.atomic,
   };
-  const refuted = refutations(input, fetches, replicas.findings);
+  const refuted = refutations(applied, fetches, replicas.findings);
   // A run without writes holds what it declares vacuously.
   const held = writes.length === 0 ? declared : strongestHeld(refuted, evidence, minEvidence);
   const fromNodes = (id: string): Finding[] =>

@@ -1,5 +1,5 @@
 import type { HypervisorReport } from '@numalab/hypervisor';
-import type { MachineSpec, NodeReport, WordLog } from '@numalab/node-worker';
+import { APPLY_STORE, type ApplyEntries, type MachineSpec, type NodeReport, type WordLog } from '@numalab/node-worker';
 import type { Guarantee } from '@numalab/protocols';
 import type { JudgeInput } from './judge.ts';
 
@@ -62,6 +62,14 @@ export const logOf = (word: number, fetches: readonly SampleFetch[]): WordLog =>
   return log;
 };
 
+/** The log of a node that stored these writes. */
+export const logOfStores = (numbers: readonly number[]): ApplyEntries => ({
+  kinds: numbers.map(() => APPLY_STORE),
+  subjects: [...numbers],
+  numbers: numbers.map(() => 0),
+  times: numbers.map((_, i) => i),
+});
+
 /** The reports of a machine of `nodes` nodes in which everything went well, but for what the fetches say. */
 export const sampleInput = (
   nodes: number,
@@ -82,7 +90,6 @@ export const sampleInput = (
         fetches: own.length,
         loads: 0,
         applied: writes.length,
-        highestApplied: writes.length,
         emulationsChecked: 0,
         compared: 0,
       },
@@ -94,8 +101,8 @@ export const sampleInput = (
       ),
       findings: [],
       comparisons: [],
-      skipped: [],
-      repeated: [],
+      applied: logOfStores(writes.map((_, i) => i + 1)),
+      pages: [],
       synchronisations: [],
       times: writes.flatMap(({ node, begin, end }, i) =>
         node === id && end >= 0 ? [{ number: i + 1, begin, end, core: 0, maintained: end }] : [],
@@ -118,7 +125,7 @@ export const sampleInput = (
     })),
   } as unknown as HypervisorReport;
   return {
-    spec: { strategy: 'stage2', guarantee, nodes, coresPerNode: CORES } as unknown as MachineSpec,
+    spec: { strategy: 'stage2', guarantee, nodes, coresPerNode: CORES, granule: '4K' } as unknown as MachineSpec,
     nodes: Array.from({ length: nodes }, (_, id) => reportOf(id)),
     hypervisor,
     valueAtBoot: () => BOOT_VALUE,

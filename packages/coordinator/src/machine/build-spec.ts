@@ -8,7 +8,7 @@ import {
 } from '@numalab/kernel';
 import { GRANULES, type LatencyProfile } from '@numalab/machine';
 import { layOut, type MachineSpec, nodeBase, type WatchMap } from '@numalab/node-worker';
-import { type Guarantee, PROTOCOLS } from '@numalab/protocols';
+import { type Guarantee, PROTOCOLS, type Protocol } from '@numalab/protocols';
 import { scenarioLatencies } from '../scenario/latencies.ts';
 import type { Caches, Scenario, Writer } from '../scenario/scenario.ts';
 import { formatSize } from '../scenario/units.ts';
@@ -80,6 +80,20 @@ const guaranteeOf = (scenario: Scenario, strategy: string, overrides: SpecOverri
   return declared;
 };
 
+/** The protocol's options with their defaults. Throws InputError for one that it does not have, or of another type. */
+const optionsOf = (scenario: Scenario, protocol: Protocol | undefined): Readonly<Record<string, unknown>> => {
+  const defaults: Record<string, unknown> = { multicast: false, ...protocol?.options };
+  const given = scenario.replication.protocolOptions;
+  for (const [key, value] of Object.entries(given)) {
+    const field = fieldOf(scenario, `replication.protocolOptions.${key.slice(0, 40)}`);
+    if (!Object.hasOwn(defaults, key)) {
+      throw new InputError(field, `the protocol has no such option; there are ${Object.keys(defaults).join(', ')}`);
+    }
+    if (typeof value !== typeof defaults[key]) throw new InputError(field, `must be a ${typeof defaults[key]}`);
+  }
+  return { ...defaults, ...given };
+};
+
 /** Throws InputError unless image, pool, copy and the kernel's own tables find room in every node. */
 const checkRoom = (scenario: Scenario, spec: MachineSpec): void => {
   const layout = layOut(spec);
@@ -143,6 +157,7 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     bootStores,
     strategy,
     protocol: replication.protocol,
+    protocolOptions: strategy === 'none' ? {} : optionsOf(scenario, PROTOCOLS[replication.protocol]),
     guarantee: guaranteeOf(scenario, strategy, overrides),
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,

@@ -150,7 +150,6 @@ describe('bad input', () => {
     ['workload: { duty: 1.5 }', 'workload.duty: must be at most 1, not 1.5'],
     ['hypervisor: { node: 4 }', 'hypervisor.node: 4 is beyond the last of 4 nodes'],
     ['replication: { protocol: akc }', 'no built-in protocol akc; did you mean ack?'],
-    ['replication: { protocol: bbm }', 'replication.protocol: bbm is not built yet'],
     ['replication: { strategy: stage1 }', 'replication.strategy: stage1 is not built yet'],
     ['faults: [{ kind: drop, probability: 0.1 }]', 'x.yaml:1: faults: faults are not built yet'],
     ['faults: [{ kind: earthquake }]', 'faults.0.kind: must be '],

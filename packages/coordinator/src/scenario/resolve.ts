@@ -26,9 +26,6 @@ export interface ResolveContext {
 const MIB = 2 ** 20;
 const DEFAULT_RATE = 10_000;
 
-/** Names that are taken, whether or not the protocol is built. */
-const RESERVED = ['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collapse'];
-
 const file = (field: FieldPath, name: string, context: ResolveContext): string => {
   const path = context.path(field, name);
   if (context.checkFiles) checkInputFile(path, context.where(field));
@@ -94,7 +91,6 @@ const resolveProtocol = (name: string, context: ResolveContext): string => {
   const field = ['replication', 'protocol'];
   if (Object.hasOwn(PROTOCOLS, name)) return name;
   const built = Object.keys(PROTOCOLS).sort();
-  if (RESERVED.includes(name)) context.fail(field, `${name} is not built yet; there are ${built.join(', ')}`);
   if (!/[./\\]/.test(name)) {
     context.fail(
       field,

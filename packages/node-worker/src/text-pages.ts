@@ -1,0 +1,166 @@
+import { assert, type Step, WAIT } from '@numalab/base';
+import { GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
+import { type CopyName, PRIMARY_NODE } from '@numalab/protocols';
+import { attrsOf } from './boot.ts';
+import type { NodeProcess } from './node.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** What stage 2 does with a page of the replicated range. */
+export type PageState = CopyName | 'unmapped';
+
+/**
+ * The pages of the replicated range on one node, as its protocol wants them: mapped onto the node's own copy, as boot left
+ * them, or onto the primary, or not at all. Cores that touch an unmapped page wait here.
+ */
+export class TextPages {
+  private readonly node: NodeProcess;
+  private readonly bytes: number;
+  /** Pages that are not as boot left them. */
+  private readonly states = new Map<number, PageState>();
+  private readonly waiting = new Map<number, Vcpu[]>();
+
+  constructor(node: NodeProcess) {
+    this.node = node;
+    this.bytes = GRANULES[node.spec.granule].bytes;
+  }
+
+  /** Page of an offset from `_text`. */
+  pageOf(offset: number): number {
+    return Math.floor(offset / this.bytes);
+  }
+
+  stateOf(page: number): PageState {
+    return this.states.get(page) ?? 'own';
+  }
+
+  /** Pages that are not mapped onto the node's own copy, ascending. */
+  exceptions(): readonly { readonly page: number; readonly state: PageState }[] {
+    return [...this.states].map(([page, state]) => ({ page, state })).sort((x, y) => x.page - y.page);
+  }
+
+  /** PA of what the cores of this node see at `offset`; of the primary, if they see nothing there. */
+  seenAt(offset: number): number {
+    const { node } = this;
+    const isOwn = this.stateOf(this.pageOf(offset)) === 'own' && !node.isShared(offset);
+    return isOwn ? node.copyOf(offset) : node.primaryOf(offset);
+  }
+
+  /** Core `cpu` has faulted on `page`: waits until it is mapped. At once over if it is. */
+  *wait(cpu: Vcpu, page: number): Step<void> {
+    while (this.stateOf(page) === 'unmapped') {
+      const waiting = this.waiting.get(page);
+      if (waiting !== undefined) waiting.push(cpu);
+      else {
+        this.waiting.set(page, [cpu]);
+        this.node.agent.fault(page, cpu.time);
+      }
+      yield WAIT;
+    }
+  }
+
+  /** See `NodeContext.unmap`. */
+  *unmap(cpu: Vcpu, page: number): Step<void> {
+    if (this.stateOf(page) === 'unmapped') return;
+    this.states.set(page, 'unmapped');
+    yield this.edit(cpu, this.tables.editor.unmap(this.ipaOf(page), this.bytes));
+    this.node.applyLog.unmapped(page, cpu.time);
+  }
+
+  /** See `NodeContext.map`. */
+  *map(cpu: Vcpu, page: number, copy: CopyName): Step<void> {
+    const { node } = this;
+    if (this.stateOf(page) === copy) return;
+    const offset = page * this.bytes;
+    const toPrimary = copy === 'primary' || node.isShared(offset);
+    const pa = toPrimary ? node.primaryOf(offset) : node.copyOf(offset);
+    // Before the leaf is there: from its store on a core may see the copy.
+    node.applyLog.mapped(page, toPrimary && node.id !== PRIMARY_NODE, cpu.time);
+    yield this.edit(cpu, this.tables.editor.map(this.ipaOf(page), this.bytes, pa, attrsOf(node.spec, offset)));
+    if (copy === 'own') this.states.delete(page);
+    else this.states.set(page, copy);
+    const waiting = this.waiting.get(page) ?? [];
+    this.waiting.delete(page);
+    for (const other of waiting) node.wakeLater(other, cpu.time);
+  }
+
+  /** See `NodeContext.writeProtect`. */
+  *writeProtect(cpu: Vcpu, page: number): Step<void> {
+    if (this.stateOf(page) === 'unmapped') return;
+    yield this.edit(cpu, this.tables.editor.writeProtect(this.ipaOf(page), this.bytes));
+  }
+
+  /** See `NodeContext.tlbi`. */
+  *tlbi(cpu: Vcpu, page: number): Step<void> {
+    yield this.node.maintenance.tlbiStage2(cpu, this.ipaOf(page));
+  }
+
+  /** See `NodeContext.copyPage`. Only words that differ are stored: the others are what they should be. */
+  *copy(cpu: Vcpu, page: number): Step<void> {
+    const { node } = this;
+    const own = new Uint32Array(LINE_CELLS);
+    const primary = new Uint32Array(LINE_CELLS);
+    let highest = 0;
+    const end = this.endOf(page);
+    for (let offset = page * this.bytes; offset < end; offset += LINE_BYTES) {
+      yield* this.readLine(cpu, node.primaryOf(offset), primary);
+      yield* this.readLine(cpu, node.copyOf(offset), own);
+      for (let i = 0; i < LINE_CELLS / 2; i++) {
+        const value = primary[2 * i]!;
+        const number = primary[2 * i + 1]!;
+        if (number > highest) highest = number;
+        if (value === own[2 * i] && number === own[2 * i + 1]) continue;
+        yield* node.coherence.storeOwnText(cpu, node.copyOf(offset) + 4 * i, [value], number);
+      }
+    }
+    node.applyLog.copied(page, highest, cpu.time);
+    yield node.maintenance.cleanInvalidate(cpu, node.copyOf(page * this.bytes), end - page * this.bytes);
+  }
+
+  /** See `NodeContext.verifyPage`. */
+  *verify(cpu: Vcpu, page: number): Step<boolean> {
+    const { node } = this;
+    const own = new Uint32Array(LINE_CELLS);
+    const primary = new Uint32Array(LINE_CELLS);
+    for (let offset = page * this.bytes; offset < this.endOf(page); offset += LINE_BYTES) {
+      yield* this.readLine(cpu, node.primaryOf(offset), primary);
+      yield* this.readLine(cpu, node.copyOf(offset), own);
+      for (let i = 0; i < LINE_CELLS; i++) if (own[i] !== primary[i]) return false;
+    }
+    return true;
+  }
+
+  private *readLine(cpu: Vcpu, pa: number, into: Uint32Array): Step<void> {
+    yield* this.node.coherence.load32(cpu, pa);
+    this.node.coherence.readLine(pa, into, 0, false);
+  }
+
+  private endOf(page: number): number {
+    return Math.min((page + 1) * this.bytes, this.node.layout.spanEnd);
+  }
+
+  private ipaOf(page: number): number {
+    return this.node.layout.imageIpa + page * this.bytes;
+  }
+
+  private get tables(): NonNullable<NodeProcess['tables']> {
+    const { tables } = this.node;
+    assert(tables !== null, 'there are no stage-2 tables to edit');
+    return tables;
+  }
+
+  private *edit(cpu: Vcpu, operation: Generator<TableOp, number>): Step<void> {
+    const { el2, maintenance } = this.node;
+    yield el2.lock(cpu);
+    this.node.tableOps?.locked?.(0);
+    const status = (yield maintenance.perform(cpu, operation)) as number;
+    this.node.tableOps?.unlocked?.(0);
+    el2.unlock(cpu);
+    assert(status === 0, `node ${this.node.id}: editing the text's tables: ${status}`);
+  }
+
+  /** As boot left them. */
+  reset(): void {
+    this.states.clear();
+    this.waiting.clear();
+  }
+}

@@ -1,0 +1,26 @@
+import type { Protocol } from './protocol.ts';
+
+/**
+ * EL2 on the hypervisor's core stores into every copy itself, maintains the lines of each, and retires after the DSB. No
+ * node's EL2 takes part: what it costs is remote stores and the maintenance broadcasts.
+ */
+export const direct: Protocol = {
+  name: 'direct',
+  description: 'EL2 stores into every replica itself, maintains each, DSB',
+  guarantee: 'completed',
+  cost: { messages: () => 0, tlbis: () => 0, stall: 'none; the writer waits for remote stores and one DSB' },
+  hypervisor() {
+    return {
+      *onWrite(context, write) {
+        for (const node of context.nodes) yield* context.storeCopy(node, write);
+        yield* context.dsb();
+        for (const node of context.nodes) yield* context.maintainCopy(node, write);
+        yield* context.dsb();
+        context.retire(write);
+      },
+    };
+  },
+  node() {
+    return { onMessage() {} };
+  },
+};

@@ -1,0 +1,40 @@
+import type { Protocol, Write } from './protocol.ts';
+
+/**
+ * Stops every core, updates every copy, and lets the cores go on through a context synchronisation: nobody fetches between
+ * the first store and the last. What Linux's own stop_machine does, from EL2, where no core can keep interrupts off.
+ */
+export const stopMachine: Protocol = {
+  name: 'stop-machine',
+  description: 'park every core, update every copy, resume with a context synchronisation',
+  guarantee: 'atomic',
+  wholeWrites: true,
+  cost: {
+    messages: (nodes) => 4 * nodes,
+    tlbis: () => 0,
+    stall: 'every core: two rounds to the slowest node, one interrupt to each core',
+  },
+  hypervisor() {
+    return {
+      *onWrite(context, write) {
+        yield* context.ask(context.nodes, null);
+        yield* context.ask(context.nodes, write);
+        context.retire(write);
+      },
+    };
+  },
+  node() {
+    return {
+      *onMessage(context, body) {
+        if (body === null) {
+          yield* context.park();
+          return;
+        }
+        const write = body as Write;
+        yield* context.store(write);
+        yield* context.maintain(write);
+        yield* context.resume();
+      },
+    };
+  },
+};
