@@ -6,3 +6,8 @@ export { Process } from './process.ts';
 export { RingReader, RingWriter, ringWords } from './ring.ts';
 export { type Frame, Session, type SessionPort, type SessionTimes } from './session.ts';
 export { ValueReader, ValueWriter } from './value-codec.ts';
+export { checksumOf, flipBit } from './checksum.ts';
+export * from './faults/fault.ts';
+export { LinkFaults, type Put } from './faults/link-faults.ts';
+export { type FaultCounts, type FaultTally, joinTallies, TallyKeeper } from './faults/tally.ts';
+export { Trigger } from './faults/trigger.ts';

@@ -40,6 +40,8 @@ export const SUBMIT = 19;
 export const RETIRE = 20;
 /** A frame of the session layer. body: the frame. */
 export const FRAME = 21;
+/** What a node that caught up must store, or that it goes on: see `Resync`. */
+export const RESYNC = 26;
 /** The sender's rows of the recorded writer are all done. */
 export const TRACE_DONE = 24;
 /** Everybody's are: the other writers, and the duration, begin at moment a. */
@@ -93,6 +95,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   23: 'stop',
   24: 'trace-done',
   25: 'begin-writers',
+  26: 'resync',
   32: 'wake',
   33: 'begin-action',
   34: 'timer',

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { MachineScenario, Scenario, Writer } from './scenario.ts';
+import type { Fault, MachineScenario, Scenario, Writer } from './scenario.ts';
 import { formatBandwidth, formatDuration, formatRate, formatSize } from './units.ts';
 
 const describeWriter = ({ rate, at, ...rest }: Writer): Record<string, unknown> => ({
@@ -7,6 +7,13 @@ const describeWriter = ({ rate, at, ...rest }: Writer): Record<string, unknown> 
   rate: formatRate(rate),
   at: at === null ? null : formatDuration(at),
 });
+
+/** Without the keys that it leaves open: what is left is what makes it up. */
+const describeFault = ({ at, during, for: span, ...rest }: Fault): Record<string, unknown> => {
+  const time = (ps: number | null): string | null => (ps === null ? null : formatDuration(ps));
+  const all = { ...rest, at: time(at), during: during?.map(formatDuration) ?? null, for: time(span) };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
+};
 
 const describeMachine = ({ topology: _, ...machine }: MachineScenario): Record<string, unknown> => {
   const { l1i, l2, llc, ...others } = machine.caches;
@@ -39,7 +46,7 @@ export const describeScenario = (scenario: Scenario): Record<string, unknown> =>
     hypervisor: scenario.hypervisor,
     interconnect: { ...links, jitter: jitter1024 / 1024, bandwidth: formatBandwidth(bandwidth) },
     workload: { duration: formatDuration(durationPs), ...otherWork },
-    faults: scenario.faults,
+    faults: scenario.faults.map(describeFault),
     checks: scenario.checks,
     comparison: scenario.comparison,
   };

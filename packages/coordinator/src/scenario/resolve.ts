@@ -6,8 +6,9 @@ import type { FieldPath } from './document.ts';
 import { checkInputFile } from './files.ts';
 import { scenarioLatencies } from './latencies.ts';
 import { didYouMean } from './problems.ts';
+import { faultShape, faultSpec } from './resolve-faults.ts';
 import { resolveMachine } from './resolve-machine.ts';
-import type { InterconnectScenario, KernelScenario, MachineScenario, Scenario, Writer } from './scenario.ts';
+import type { Fault, InterconnectScenario, KernelScenario, MachineScenario, Scenario, Writer } from './scenario.ts';
 import type { InterconnectInput, KernelInput, ScenarioInput, WriterInput } from './scenario-input.ts';
 
 /** What resolving needs to know of where the input came from. */
@@ -123,10 +124,18 @@ const resolveInterconnect = (
 };
 
 const refuseUnbuilt = (input: ScenarioInput, context: ResolveContext): void => {
-  if (input.faults.length > 0) context.fail(['faults'], 'faults are not built yet; the list must be empty');
   if (input.replication.strategy === 'stage1') {
     context.fail(['replication', 'strategy'], 'stage1 is not built yet; there are none and stage2');
   }
+};
+
+/** Faults are looked at here, so that what makes no sense is refused with its place; they are planned with the seed. */
+const resolveFaults = (input: ScenarioInput, machine: MachineScenario, context: ResolveContext): readonly Fault[] => {
+  const shape = faultShape({ machine, hypervisor: input.hypervisor });
+  for (const [index, fault] of input.faults.entries()) {
+    faultSpec(fault, shape, (key, message) => context.fail(['faults', index, key], message));
+  }
+  return input.faults;
 };
 
 /** Works out everything that depends on other keys, on files or on the mode. Throws InputError. */
@@ -151,7 +160,7 @@ export const resolveScenario = (
     hypervisor: input.hypervisor,
     interconnect: resolveInterconnect(input.interconnect, machine, context),
     workload: { durationPs: duration, ...workload },
-    faults: [],
+    faults: resolveFaults(input, machine, context),
     checks: input.checks,
     comparison: input.comparison,
   };

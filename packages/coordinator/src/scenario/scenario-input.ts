@@ -2,6 +2,7 @@ import type {
   CacheSize,
   Caches,
   ChecksScenario,
+  Fault,
   HypervisorScenario,
   KernelScenario,
   MachineScenario,
@@ -70,7 +71,5 @@ export interface WorkloadInput extends Omit<WorkloadScenario, 'durationPs'> {
   readonly duration: number;
 }
 
-/** A fault as written. */
-export interface FaultInput {
-  readonly kind: string;
-}
+/** A fault as written, its target not looked at yet. */
+export type FaultInput = Fault;

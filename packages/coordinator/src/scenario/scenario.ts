@@ -1,3 +1,4 @@
+import type { FaultKind } from '@numalab/interconnect';
 import type { GranuleName, Topology } from '@numalab/machine';
 
 /** How often an endless writer writes: events per second of virtual time, or as fast as it can. */
@@ -190,15 +191,20 @@ export interface WorkloadScenario {
   readonly mmio: number;
 }
 
-/** A planned or drawn fault. Times in picoseconds. */
+/** A planned or drawn fault. Times in picoseconds; null: the scenario does not say. */
 export interface Fault {
-  readonly kind: string;
+  readonly kind: FaultKind;
+  /** A node, a link, a step of the hypervisor, a field of a descriptor: what it is depends on the kind. */
   readonly target: string | number | null;
   readonly at: number | null;
   readonly nth: number | null;
   readonly match: string | null;
+  /** 0 to 1. */
   readonly probability: number | null;
   readonly during: readonly [from: number, to: number] | null;
+  readonly for: number | null;
+  readonly factor: number | null;
+  readonly memory: 'kept' | 'lost';
 }
 
 export interface ChecksScenario {

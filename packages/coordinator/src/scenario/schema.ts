@@ -3,33 +3,8 @@ import { z } from 'zod';
 import type { ScenarioInput } from './scenario-input.ts';
 import { kernel } from './schema-kernel.ts';
 import { machine } from './schema-machine.ts';
+import { faultSchema } from './schema-faults.ts';
 import { bandwidth, duration, flag, fraction, text, whole } from './schema-parts.ts';
-
-/** Fault kinds (design, section 6). They are accepted in files; which of them run is decided later. */
-export const FAULT_KINDS = [
-  'drop',
-  'duplicate',
-  'delay',
-  'reorder',
-  'corrupt',
-  'partition',
-  'slow-link',
-  'pause',
-  'slow-node',
-  'crash',
-  'hyp-crash',
-  'tlbi-late',
-  'tlbi-lost',
-  'maint-lost',
-  'flip-replica',
-  'flip-descriptor',
-  'flip-tlb',
-  'flip-l1i',
-  'flip-message',
-  'flip-journal',
-  'pool',
-  'queue',
-] as const;
 
 /** Ids of the invariants that are checked. */
 export const RULE_IDS = [
@@ -104,22 +79,6 @@ const workloadSchema = z
   .prefault({})
   .describe('What vCPUs execute');
 
-const span = z.tuple([duration(), duration()]).nullable().default(null);
-
-const faultSchema = z.strictObject({
-  kind: z.enum(FAULT_KINDS).describe('What breaks'),
-  target: z
-    .union([text(), whole(0, 8191)])
-    .nullable()
-    .default(null)
-    .describe('Node, link or step'),
-  at: duration().nullable().default(null).describe('When'),
-  nth: whole(1, 1_000_000_000).nullable().default(null).describe('At the n-th event that matches'),
-  match: text().nullable().default(null).describe('Which events count'),
-  probability: fraction().nullable().default(null).describe('Drawn from the seed'),
-  during: span.describe('From, to'),
-});
-
 const checksSchema = z
   .strictObject({
     minEvidence: whole(0, 1_000_000_000).default(1).describe('Fetches that could have refuted a level, at least'),
@@ -136,7 +95,7 @@ const scenarioZod = z.strictObject({
   hypervisor: hypervisorSchema,
   interconnect: interconnectSchema,
   workload: workloadSchema,
-  faults: z.array(faultSchema).default([]).describe('What breaks (not built yet: must be empty)'),
+  faults: z.array(faultSchema).default([]).describe('What breaks'),
   checks: checksSchema,
   comparison: flag().default(true).describe('Also run without replication, to compare'),
 });
