@@ -1,13 +1,11 @@
-import { assert, type Instant, NEVER } from '@numalab/base';
+import { assert, type Instant } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
-import { imageWords, layOut, type MachineSpec, type Submission, type Wire } from '@numalab/node-worker';
+import { imageWords, layOut, type MachineSpec, type Retired, type Submission, type Wire } from '@numalab/node-worker';
 import type { HypervisorHalf, Write } from '@numalab/protocols';
 import { type JournalEntry, Order } from './order.ts';
 import { type HostPort, ProtocolHost } from './protocol-host.ts';
 import { resolveWrite } from './resolve-write.ts';
-
-const SESSION_TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
 
 interface Waiting {
   readonly from: number;
@@ -26,9 +24,7 @@ export class HypervisorProcess extends link.Process {
   readonly order: Order;
   readonly latencies: Latencies;
   private readonly links: link.Links;
-  private readonly sessions: readonly link.Session[];
-  private readonly sessionWakes: Instant[];
-  private readonly olds = new Map<number, readonly number[]>();
+  readonly sessions: link.Sessions;
   private readonly waiting: Waiting[] = [];
   private holder: number;
   private busy = false;
@@ -45,25 +41,31 @@ export class HypervisorProcess extends link.Process {
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);
     this.host = new ProtocolHost(spec, this.latencies, half, this.hostPort());
-    this.sessionWakes = this.host.nodes.map(() => NEVER);
-    this.sessions = this.host.nodes.map((node) => new link.Session(this.port(node), SESSION_TIMES));
+    this.sessions = new link.Sessions(this.sessionHost(), null, null);
   }
 
-  private port(node: number): link.SessionPort {
+  private sessionHost(): link.SessionHost {
     return {
-      transmit: (frame, at) => this.sendTo(node, link.FRAME, 0, 0, frame, at),
-      deliver: (body) => this.host.deliver(node, body as Wire),
-      wakeAt: (at) => {
-        if (at >= this.sessionWakes[node]!) return;
-        this.sessionWakes[node] = at;
-        this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, node, 0, 0, null);
+      put: (to, kind, frame, at, delayPs, overtakes) => {
+        const base = this.latencies.linePs(this.holder, to);
+        const leaves = overtakes ? at : ((at + delayPs) as Instant);
+        const time = this.links.arrival(to, leaves, base, this.holder, to, 64);
+        const arrival = overtakes ? ((time + delayPs) as Instant) : time;
+        this.post(arrival, link.CLASS_PROTOCOL, to, kind, frame.a, frame.b, 0, frame);
       },
+      take: (from, kind, _a, b, body) => {
+        if (kind === link.SUBMIT) this.submitted({ from, core: b, submission: body as Submission });
+        else this.host.deliver(from, body as Wire);
+        return true;
+      },
+      timerAt: (at, peer) => this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null),
+      restarted: () => {},
     };
   }
 
   private hostPort(): HostPort {
     return {
-      transmit: (node, wire) => this.sessions[node]!.send(wire, this.now),
+      transmit: (node, wire) => this.sessions.send(node, link.FRAME, 0, 0, wire, this.now),
       operate: (node, kind, a, c, body) => {
         const base = this.latencies.linePs(this.holder, node);
         const time = this.links.arrival(node, this.now, base, this.holder, node, 64);
@@ -76,17 +78,17 @@ export class HypervisorProcess extends link.Process {
     };
   }
 
-  private sendTo(node: number, kind: number, a: number, b: number, body: unknown, at: Instant): void {
-    const time = this.links.arrival(node, at, this.latencies.linePs(this.holder, node), this.holder, node, 64);
-    this.post(time, link.CLASS_PROTOCOL, node, kind, a, b, 0, body);
+  /** Tells core `core` of a node that its write is over; 0: it wrote nothing. */
+  private answer(to: number, core: number, number: number, serial: number, old: readonly number[]): void {
+    const body: Retired = { serial, old };
+    this.sessions.send(to, link.RETIRE, number, core, body, this.now);
   }
 
   private retire(write: Write): void {
     const entry = this.order.journal[write.number - 1]!;
     assert(entry.write === write && entry.retired < 0, `write ${write.number} is retired once`);
     entry.retired = this.now;
-    this.sendTo(write.origin, link.RETIRE, write.number, entry.core, this.olds.get(write.number), this.now);
-    this.olds.delete(write.number);
+    this.answer(write.origin, entry.core, write.number, entry.serial, entry.old);
     if (this.spec.serialisation === 'lock') {
       this.busy = false;
       this.takeLock();
@@ -110,20 +112,12 @@ export class HypervisorProcess extends link.Process {
     const { a, b, from, body } = message;
     switch (message.kind) {
       case link.SUBMIT:
-        if (this.spec.serialisation === 'central') this.take({ from, core: b, submission: body as Submission });
-        else {
-          this.waiting.push({ from, core: b, submission: body as Submission });
-          this.takeLock();
-        }
-        break;
       case link.FRAME:
-        this.sessions[from]!.receive(body as link.Frame, this.now);
+        this.sessions.receive(from, body as link.Frame, this.now);
+        if (this.waiting.length > 0) this.takeNext();
         break;
       case link.SESSION_TIMER:
-        // A wake-up that was asked for and then overtaken by an earlier one has no say.
-        if (this.now !== this.sessionWakes[a]) break;
-        this.sessionWakes[a] = NEVER;
-        this.sessions[a]!.timeout(this.now);
+        this.sessions.timeout(a, this.now);
         break;
       case link.TIMER:
         this.host.timer(b);
@@ -143,6 +137,21 @@ export class HypervisorProcess extends link.Process {
     }
   }
 
+  /** A trapped write has come in. Where messages pile up already it waits, and its core with it. */
+  private submitted(submitted: Waiting): void {
+    if (this.spec.serialisation === 'central' && this.waiting.length === 0 && !this.sessions.isCongested) {
+      this.take(submitted);
+      return;
+    }
+    this.waiting.push(submitted);
+    this.takeNext();
+  }
+
+  private takeNext(): void {
+    if (this.spec.serialisation === 'lock') this.takeLock();
+    else while (this.waiting.length > 0 && !this.sessions.isCongested) this.take(this.waiting.shift()!);
+  }
+
   /** The next waiting core gets the lock: its line moves there first. */
   private takeLock(): void {
     const next = this.waiting[0];
@@ -158,15 +167,14 @@ export class HypervisorProcess extends link.Process {
     const { word, words, old, writes } = resolveWrite(order, submission);
     if (!writes) {
       this.withoutEffect++;
-      this.sendTo(from, link.RETIRE, 0, core, old, this.now);
+      this.answer(from, core, 0, submission.serial, old);
       if (this.spec.serialisation === 'lock') {
         this.busy = false;
         this.takeLock();
       }
       return;
     }
-    const entry = order.append(word, words, from, core, submission.begin, this.now);
-    this.olds.set(entry.write.number, old);
+    const entry = order.append(word, words, old, from, core, submission, this.now);
     this.host.write(entry.write);
   }
 

@@ -1,10 +1,14 @@
+import type { Submission } from '@numalab/node-worker';
 import type { Write } from '@numalab/protocols';
 
 /** What the hypervisor knows of a write. Times in picoseconds of virtual time; -1: not yet. */
 export interface JournalEntry {
   readonly write: Write;
-  /** Core on the node of origin. */
+  /** The bytes that the store replaced: what its core is told. */
+  readonly old: readonly number[];
+  /** Core on the node of origin, and its count of submissions. */
   readonly core: number;
+  readonly serial: number;
   /** When the store trapped, by its node's report. */
   readonly begin: number;
   readonly numbered: number;
@@ -36,14 +40,15 @@ export class Order {
   append(
     word: number,
     words: readonly number[],
+    old: readonly number[],
     origin: number,
     core: number,
-    begin: number,
+    { begin, serial }: Pick<Submission, 'begin' | 'serial'>,
     now: number,
   ): JournalEntry {
     const write: Write = { number: this.journal.length + 1, word, words, origin };
     for (let i = 0; i < words.length; i++) this.changed.set(word + i, words[i]!);
-    const entry: JournalEntry = { write, core, begin, numbered: now, retired: -1 };
+    const entry: JournalEntry = { write, old, core, serial, begin, numbered: now, retired: -1 };
     this.journal.push(entry);
     return entry;
   }

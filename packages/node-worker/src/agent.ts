@@ -5,6 +5,9 @@ import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
 import { pagesOfWrite, type Wire } from './wire.ts';
 
+/** Events that wait for the agent at most. */
+const INBOX_ROOM = 256;
+
 /**
  * EL2's agent on a node: runs the node's half of the protocol, one event after the other, and is what that half can do. It is
  * a context of its own, not one of the walking cores; in the engine it is a core that only ever runs tasks.
@@ -70,11 +73,17 @@ export class Agent implements NodeContext {
     this.process.startTask(this.cpu, () => this.work(), at);
   }
 
+  /** Whether another message may be delivered. What has no room waits at its sender. */
+  get hasRoom(): boolean {
+    return this.inbox.length < INBOX_ROOM;
+  }
+
   private *work(): Steps {
     while (this.inbox.length > 0) {
       yield this.process.latencies.handlePs;
       const steps = this.inbox.shift()!();
       if (steps !== undefined) yield steps;
+      if (this.inbox.length === INBOX_ROOM - 1) this.process.sessions.resume(this.now);
     }
     this.busy = false;
   }

@@ -1,5 +1,4 @@
 import { type Step, WAIT } from '@numalab/base';
-import * as link from '@numalab/interconnect';
 import {
   ACCESS_EXECUTE,
   ACCESS_WRITE,
@@ -44,6 +43,15 @@ export interface Submission {
   readonly expected: readonly number[];
   /** When the store trapped, in picoseconds. */
   readonly begin: number;
+  /** Counts the submissions of its core: one that is handed in again is the same. */
+  readonly serial: number;
+}
+
+/** The order's answer to a {@link Submission}. */
+export interface Retired {
+  readonly serial: number;
+  /** The bytes as they were before the write. */
+  readonly old: readonly number[];
 }
 
 /** When a write began and ended; kept by the node on which it trapped. */
@@ -230,11 +238,12 @@ export class El2 {
       operand: store.pending ? Array.from(store.operand.subarray(0, size)) : [],
       expected: store.pending ? Array.from(store.expected.subarray(0, size)) : [],
       begin,
+      serial: ++cpu.submissions,
     };
     cpu.trappedWord = first >> 2;
     cpu.replyNumber = -1;
     cpu.replyBytes = null;
-    node.sendToHypervisor(link.SUBMIT, 0, cpu.core, submission, cpu.time);
+    node.submit(cpu.core, submission, cpu.time);
     node.sendProbes(first >> 2, false, cpu.time);
     cpu.el2 = EL2_WAITING;
     while (cpu.replyNumber < 0) yield WAIT;

@@ -14,7 +14,7 @@ import { Agent } from './agent.ts';
 import { ApplyLog } from './apply-log.ts';
 import type { BootedTables } from './boot.ts';
 import { Coherence } from './coherence.ts';
-import { El2 } from './el2.ts';
+import { El2, type Retired, type Submission } from './el2.ts';
 import type { NodeHardware, TableWatcher } from './hardware.ts';
 import { Interrupts } from './interrupts.ts';
 import { homeOf, type MachineLayout } from './layout.ts';
@@ -51,7 +51,6 @@ export interface DirectStore {
 /** The words of the kernel that writers may change: bit i of group g is word 4g + i. */
 export type WatchMap = Uint8Array;
 
-const SESSION_TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
 /** A probe of a write in flight, and of one just over, fetches its word this often, this far apart at most. */
 const PROBES_IN_FLIGHT = 5;
 const PROBES_AFTER = 2;
@@ -89,7 +88,9 @@ export class NodeProcess extends link.Process {
   readonly textPages: TextPages;
   readonly applyLog: ApplyLog = new ApplyLog();
   /** By process: what this node's EL2 says to the hypervisor, and to nodes that it passes messages on to. */
-  readonly sessions: Map<number, link.Session> = new Map();
+  readonly sessions: link.Sessions;
+  /** By core: the trapped write that the order has not answered. */
+  readonly submitted: Map<number, Submission> = new Map();
   readonly writers: WriterDriver;
   readonly watch: WatchMap;
   readonly tableOps: TableWatcher | null;
@@ -103,7 +104,6 @@ export class NodeProcess extends link.Process {
   readonly storeOrder: { word: number; words: readonly number[] }[] = [];
   private readonly links: link.Links;
   private readonly probes: Random;
-  private readonly sessionWakes = new Map<number, Instant>();
   /** Every core is to stop, or has; see {@link halt}. */
   private halting = false;
   private haltsMissing = 0;
@@ -143,6 +143,7 @@ export class NodeProcess extends link.Process {
     this.interrupts = new Interrupts(this);
     this.agent = new Agent(this, half);
     this.textPages = new TextPages(this);
+    this.sessions = new link.Sessions(this.sessionHost(), null, null);
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
     this.begin();
@@ -157,33 +158,35 @@ export class NodeProcess extends link.Process {
     this.writers.begin();
   }
 
-  private sessionWith(peer: number): link.Session {
-    let session = this.sessions.get(peer);
-    if (session === undefined) {
-      session = new link.Session(this.sessionPort(peer), SESSION_TIMES);
-      this.sessions.set(peer, session);
-    }
-    return session;
+  private sessionHost(): link.SessionHost {
+    return {
+      put: (to, kind, frame, at, delayPs, overtakes) => {
+        const base = this.latencies.linePs(this.id, this.placeOf(to));
+        const leaves = overtakes ? at : ((at + delayPs) as Instant);
+        const time = this.links.arrival(to, leaves, base, this.id, this.placeOf(to), 64);
+        const arrival = overtakes ? ((time + delayPs) as Instant) : time;
+        this.post(arrival, link.CLASS_PROTOCOL, to, kind, frame.a, frame.b, 0, frame);
+      },
+      take: (_from, kind, a, b, body, at) => this.takeFrom(kind, a, b, body, at),
+      timerAt: (at, peer) => this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null),
+      restarted: () => {},
+    };
   }
 
-  private sessionPort(peer: number): link.SessionPort {
-    return {
-      transmit: (frame, at) => {
-        const base = this.latencies.linePs(this.id, this.placeOf(peer));
-        this.send(peer, link.CLASS_PROTOCOL, link.FRAME, 0, 0, 0, frame, at, base, 64);
-      },
-      deliver: (body, at) => this.agent.deliver(body as Wire, at),
-      wakeAt: (at) => {
-        if (at >= (this.sessionWakes.get(peer) ?? NEVER)) return;
-        this.sessionWakes.set(peer, at);
-        this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null);
-      },
-    };
+  /** What another EL2 said. False: the agent has no room. */
+  private takeFrom(kind: number, a: number, b: number, body: unknown, at: number): boolean {
+    if (kind === link.RETIRE) {
+      this.onRetired(a, b, body as Retired, at);
+      return true;
+    }
+    if (!this.agent.hasRoom) return false;
+    this.agent.deliver(body as Wire, at);
+    return true;
   }
 
   /** Sends to another EL2, once and in order. */
   transmit(to: number, wire: Wire, at: number): void {
-    this.sessionWith(to).send(wire, at as Instant);
+    this.sessions.send(to, link.FRAME, 0, 0, wire, at as Instant);
   }
 
   // ---- where things are -------------------------------------------------------------------------------------------------
@@ -304,9 +307,20 @@ export class NodeProcess extends link.Process {
     this.send(to, link.CLASS_INTERRUPT, kind, a, b, 0, null, at, this.latencies.ipiPs(this.id, to), 16);
   }
 
-  sendToHypervisor(kind: number, a: number, b: number, body: unknown, at: number): void {
-    const base = this.latencies.linePs(this.id, this.spec.hypervisorNode);
-    this.send(this.spec.nodes, link.CLASS_PROTOCOL, kind, a, b, 0, body, at, base, 64);
+  /** Hands a trapped write of a core to the order, or hands it in again. */
+  submit(core: number, submission: Submission, at: number): void {
+    this.submitted.set(core, submission);
+    this.sessions.send(this.spec.nodes, link.SUBMIT, submission.serial, core, submission, at as Instant);
+  }
+
+  private onRetired(number: number, core: number, { serial, old }: Retired, at: number): void {
+    const cpu = this.cpus[core]!;
+    // The answer to a submission that was handed in twice may come twice.
+    if (this.submitted.get(core)?.serial !== serial) return;
+    this.submitted.delete(core);
+    cpu.replyNumber = number;
+    cpu.replyBytes = old;
+    this.wake(core, at);
   }
 
   /** Schedules something on this node at `at`. */
@@ -666,19 +680,13 @@ export class NodeProcess extends link.Process {
       case link.PROBE:
         this.onProbe(a, b, time);
         break;
-      case link.RETIRE:
-        this.cpus[b]!.replyNumber = a;
-        this.cpus[b]!.replyBytes = body as readonly number[] | null;
-        this.wake(b, time);
-        break;
       case link.FRAME:
-        this.sessionWith(from).receive(body as link.Frame, time);
+      case link.RETIRE:
+      case link.RESYNC:
+        this.sessions.receive(from, body as link.Frame, time);
         break;
       case link.SESSION_TIMER:
-        // A wake-up that was asked for and then overtaken by an earlier one has no say.
-        if (time !== this.sessionWakes.get(a)) break;
-        this.sessionWakes.delete(a);
-        this.sessionWith(a).timeout(time);
+        this.sessions.timeout(a, time);
         break;
       case link.TIMER:
         this.agent.timer(b, time);

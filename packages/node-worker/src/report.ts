@@ -106,7 +106,7 @@ const countsOf = (node: NodeProcess): NodeCounts => ({
   compared: node.compared,
   applied: node.applyLog.kinds.filter((kind) => kind === APPLY_STORE).length,
   actions: node.writers.actions,
-  retransmitted: [...node.sessions.values()].reduce((total, session) => total + session.retransmitted, 0),
+  retransmitted: node.sessions.retransmitted,
 });
 
 const changesOf = (node: NodeProcess): CopyChanges | null => {

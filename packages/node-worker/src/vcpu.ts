@@ -122,6 +122,8 @@ export class Vcpu {
   trappedWord = -1;
   /** Its store was never over: it does not try again. */
   givenUp = false;
+  /** Trapped writes that it handed to the order. */
+  submissions = 0;
   /** What a reply brought. */
   replyNumber = 0;
   replyBytes: readonly number[] | null = null;

@@ -1,0 +1,125 @@
+import { type Instant, NEVER } from '@numalab/base';
+import type { LinkFaults } from './faults/link-faults.ts';
+import type { TallyKeeper } from './faults/tally.ts';
+import { FRAME } from './kinds.ts';
+import { type Frame, Session, type SessionTimes } from './session.ts';
+
+/** What the sessions of one process need of it. */
+export interface SessionHost {
+  /** Puts a frame on the wire as message `kind`; `delayPs` and `overtakes` are a fault's doing. */
+  put(to: number, kind: number, frame: Frame, at: Instant, delayPs: number, overtakes: boolean): void;
+  /** Takes a message, once and in order. False: there is no room. */
+  take(from: number, kind: number, a: number, b: number, body: unknown, at: Instant): boolean;
+  /** Asks for {@link Sessions.timeout}. */
+  timerAt(at: Instant, peer: number): void;
+  /** A peer has begun anew. */
+  restarted(peer: number, epoch: number, at: Instant): void;
+}
+
+/** A timer runs out this long after a frame was sent and not acknowledged, and after one came in and was not answered. */
+const TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
+
+/** All sessions of one process, a session for each process that it talks to. */
+export class Sessions {
+  private readonly host: SessionHost;
+  private readonly faults: LinkFaults | null;
+  private readonly tally: TallyKeeper | null;
+  private readonly times: SessionTimes;
+  private readonly sessions = new Map<number, Session>();
+  private readonly wakes = new Map<number, Instant>();
+
+  /** `faults` are what happens to frames on the way out, if anything does; then frames carry checksums. */
+  constructor(host: SessionHost, faults: LinkFaults | null, tally: TallyKeeper | null) {
+    this.host = host;
+    this.faults = faults;
+    this.tally = tally;
+    this.times = faults === null ? TIMES : { ...TIMES, checksums: true };
+  }
+
+  with(peer: number): Session {
+    let session = this.sessions.get(peer);
+    if (session === undefined) {
+      session = this.open(peer);
+      this.sessions.set(peer, session);
+    }
+    return session;
+  }
+
+  private open(peer: number): Session {
+    const { host, faults, tally, wakes } = this;
+    return new Session(
+      {
+        transmit: (frame, at) => {
+          const kind = frame.kind > 0 ? frame.kind : FRAME;
+          if (faults === null) host.put(peer, kind, frame, at, 0, false);
+          else {
+            faults.send(peer, frame, at, (sent, delayPs, overtakes) =>
+              host.put(peer, kind, sent, at, delayPs, overtakes),
+            );
+          }
+        },
+        deliver: (kind, a, b, body, at) => host.take(peer, kind, a, b, body, at),
+        wakeAt: (at) => {
+          if (at >= (wakes.get(peer) ?? NEVER)) return;
+          wakes.set(peer, at);
+          host.timerAt(at, peer);
+        },
+        restarted: (epoch, at) => host.restarted(peer, epoch, at),
+        damaged: ({ flaw }) => tally?.repaired(flaw),
+      },
+      this.times,
+    );
+  }
+
+  send(to: number, kind: number, a: number, b: number, body: unknown, at: Instant): void {
+    this.with(to).send(kind, a, b, body, at);
+  }
+
+  receive(from: number, frame: Frame, at: Instant): void {
+    this.with(from).receive(frame, at);
+  }
+
+  /** A wake-up that was asked for and then overtaken by an earlier one has no say. */
+  timeout(peer: number, at: Instant): void {
+    if (at !== this.wakes.get(peer)) return;
+    this.wakes.delete(peer);
+    this.with(peer).timeout(at);
+  }
+
+  /** There is room again. */
+  resume(at: Instant): void {
+    for (const session of this.sessions.values()) session.resume(at);
+  }
+
+  /** More is under way to some peer than a session takes. */
+  get isCongested(): boolean {
+    for (const session of this.sessions.values()) if (session.isCongested) return true;
+    return false;
+  }
+
+  /** Frames sent again, over all sessions. */
+  get retransmitted(): number {
+    let sum = 0;
+    for (const session of this.sessions.values()) sum += session.retransmitted;
+    return sum;
+  }
+
+  /** What waits for a peer: for the account of a run that did not come to its end. */
+  waits(): readonly { readonly peer: number; readonly pending: number }[] {
+    return [...this.sessions]
+      .map(([peer, { pending }]) => ({ peer, pending }))
+      .filter(({ pending }) => pending > 0);
+  }
+
+  /** This process begins anew, in incarnation `epoch`, and says so to `peers`. */
+  restart(epoch: number, peers: readonly number[], at: Instant): void {
+    this.wakes.clear();
+    for (const session of this.sessions.values()) session.close();
+    for (const peer of peers) this.with(peer).restart(epoch, at);
+  }
+
+  /** Nothing is sent again any more: the run gives up. */
+  close(): void {
+    for (const session of this.sessions.values()) session.close();
+  }
+}
