@@ -25,6 +25,8 @@ export class HypervisorProcess extends link.Process {
   readonly latencies: Latencies;
   private readonly links: link.Links;
   readonly sessions: link.Sessions;
+  /** What became of planned faults here. */
+  readonly tally: link.TallyKeeper = new link.TallyKeeper();
   private readonly waiting: Waiting[] = [];
   private holder: number;
   private busy = false;
@@ -41,7 +43,11 @@ export class HypervisorProcess extends link.Process {
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);
     this.host = new ProtocolHost(spec, this.latencies, half, this.hostPort());
-    this.sessions = new link.Sessions(this.sessionHost(), null, null);
+    this.sessions = new link.Sessions(
+      this.sessionHost(),
+      link.linkFaultsOf(spec.faults, spec.seed, this.id, this.tally),
+      this.tally,
+    );
   }
 
   private sessionHost(): link.SessionHost {

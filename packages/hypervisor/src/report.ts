@@ -1,4 +1,5 @@
 import { Digest } from '@numalab/base';
+import type { FaultTally } from '@numalab/interconnect';
 import type { HypervisorProcess } from './hypervisor.ts';
 import type { JournalEntry } from './order.ts';
 
@@ -10,6 +11,8 @@ export interface HypervisorReport {
   /** The text after all numbered writes, where it differs from the image at boot: word offset from `_text` to value. */
   readonly reference: ReadonlyMap<number, number>;
   readonly withoutEffect: number;
+  /** What became of planned faults. */
+  readonly faults: FaultTally;
 }
 
 /** Collects what the run left. The machine must be quiet. */
@@ -27,5 +30,6 @@ export const hypervisorReportOf = (hypervisor: HypervisorProcess): HypervisorRep
     journal: hypervisor.journal,
     reference: hypervisor.order.changes(),
     withoutEffect: hypervisor.withoutEffect,
+    faults: hypervisor.tally.tally(),
   };
 };

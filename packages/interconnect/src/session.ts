@@ -208,7 +208,8 @@ export class Session {
       this.backOff = Math.min(MAX_BACK_OFF, this.backOff * 2);
       this.arm(at);
       if (this.peer === 0) this.hello(at);
-      for (let i = 0; i < this.unacknowledged.length && i < BURST; i++) this.transmit(this.unacknowledged[i]!, true, at);
+      for (let i = 0; i < this.unacknowledged.length && i < BURST; i++)
+        this.transmit(this.unacknowledged[i]!, true, at);
     }
     if (at >= this.oweAcknowledgement) this.acknowledge(at);
     const next = Math.min(this.retransmitAt, this.oweAcknowledgement) as Instant;

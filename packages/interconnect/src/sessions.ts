@@ -106,9 +106,7 @@ export class Sessions {
 
   /** What waits for a peer: for the account of a run that did not come to its end. */
   waits(): readonly { readonly peer: number; readonly pending: number }[] {
-    return [...this.sessions]
-      .map(([peer, { pending }]) => ({ peer, pending }))
-      .filter(({ pending }) => pending > 0);
+    return [...this.sessions].map(([peer, { pending }]) => ({ peer, pending })).filter(({ pending }) => pending > 0);
   }
 
   /** This process begins anew, in incarnation `epoch`, and says so to `peers`. */

@@ -87,6 +87,8 @@ export class NodeProcess extends link.Process {
   readonly agent: Agent;
   readonly textPages: TextPages;
   readonly applyLog: ApplyLog = new ApplyLog();
+  /** What became of planned faults here. */
+  readonly tally: link.TallyKeeper = new link.TallyKeeper();
   /** By process: what this node's EL2 says to the hypervisor, and to nodes that it passes messages on to. */
   readonly sessions: link.Sessions;
   /** By core: the trapped write that the order has not answered. */
@@ -143,7 +145,11 @@ export class NodeProcess extends link.Process {
     this.interrupts = new Interrupts(this);
     this.agent = new Agent(this, half);
     this.textPages = new TextPages(this);
-    this.sessions = new link.Sessions(this.sessionHost(), null, null);
+    this.sessions = new link.Sessions(
+      this.sessionHost(),
+      link.linkFaultsOf(spec.faults, spec.seed, id, this.tally),
+      this.tally,
+    );
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
     this.begin();

@@ -1,4 +1,5 @@
 import type { Digest } from '@numalab/base';
+import type { FaultTally } from '@numalab/interconnect';
 import type { SharedNodeMemory } from '@numalab/machine';
 import { APPLY_STORE, type ApplyEntries } from './apply-log.ts';
 import { imageWords } from './boot.ts';
@@ -79,6 +80,8 @@ export interface NodeReport {
   /** Tasks that never ended: a hang. */
   readonly stuck: readonly string[];
   readonly committedBytes: number;
+  /** What became of planned faults here. */
+  readonly faults: FaultTally;
 }
 
 const sum = (node: NodeProcess, pick: (cpu: NodeProcess['cpus'][number]) => number): number =>
@@ -186,5 +189,6 @@ export const reportOf = (node: NodeProcess): NodeReport => {
       .filter((cpu) => cpu.task !== null || cpu.suspended !== null || cpu.taskQueue.length > 0)
       .map((cpu) => `CPU ${cpu.cpu} never ended its task`),
     committedBytes: node.memory.committedBytes(),
+    faults: node.tally.tally(),
   };
 };

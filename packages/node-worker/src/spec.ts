@@ -1,3 +1,4 @@
+import type { FaultPlan } from '@numalab/interconnect';
 import type { WriterSpec } from '@numalab/kernel';
 import type { GranuleName, LatencyProfile, Topology } from '@numalab/machine';
 import type { Guarantee } from '@numalab/protocols';
@@ -84,4 +85,6 @@ export interface MachineSpec {
   readonly serialisation: 'central' | 'lock';
   readonly workload: WorkloadSpec;
   readonly writers: readonly WriterSpec[];
+  /** What breaks; null: nothing. */
+  readonly faults: FaultPlan | null;
 }

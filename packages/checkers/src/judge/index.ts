@@ -1,3 +1,4 @@
+export { bookFaults, type FaultOutcome, type FaultResult } from './book-faults.ts';
 export * from './judge.ts';
 export { judgeTables } from './judge-tables.ts';
 export { type CounterExample, judgeWord, type WordJudgement } from './judge-word.ts';

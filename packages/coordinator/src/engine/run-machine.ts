@@ -1,5 +1,5 @@
 import { Digest } from '@numalab/base';
-import { type Judgement, judge, judgeTables, watchTables } from '@numalab/checkers';
+import { bookFaults, type FaultResult, type Judgement, judge, judgeTables, watchTables } from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
 import { PROTOCOLS } from '@numalab/protocols';
 import { InlineMachine, type RawRun } from './inline.ts';
@@ -31,6 +31,8 @@ export interface JudgedRun {
   /** Hash of everything that happened, in hexadecimal: equal for equal scenario and seed, wherever it ran. */
   readonly digest: string;
   readonly judgeMs: number;
+  /** What became of each planned fault. */
+  readonly faults: readonly FaultResult[];
 }
 
 const digestOf = (raw: RawRun): string => {
@@ -55,7 +57,7 @@ export const judgeRaw = (spec: MachineSpec, raw: RawRun, checks: CheckOptions): 
   const layout = layOut(spec);
   const image = imageWords(spec, layout);
   const tables = raw.interrupted ? { findings: [], evidence: {} } : judgeTables(spec, raw.nodes);
-  const judgement = judge({
+  const judged = judge({
     spec,
     nodes: raw.nodes,
     hypervisor: raw.hypervisor,
@@ -66,7 +68,9 @@ export const judgeRaw = (spec: MachineSpec, raw: RawRun, checks: CheckOptions): 
     interrupted: raw.interrupted,
     expect: checks.expect,
   });
-  return { raw, judgement, digest: digestOf(raw), judgeMs: performance.now() - started };
+  const tallies = [...raw.nodes, raw.hypervisor].map(({ faults }) => faults);
+  const { judgement, faults } = bookFaults(spec.faults, tallies, judged, checks.expect);
+  return { raw, judgement, faults, digest: digestOf(raw), judgeMs: performance.now() - started };
 };
 
 const runRaw = async (spec: MachineSpec, watch: WatchMap, options: PlacementOptions): Promise<RawRun> => {

@@ -10,9 +10,10 @@ import { GRANULES, type LatencyProfile } from '@numalab/machine';
 import { layOut, type MachineSpec, nodeBase, type WatchMap } from '@numalab/node-worker';
 import { type Guarantee, PROTOCOLS, type Protocol } from '@numalab/protocols';
 import { scenarioLatencies } from '../scenario/latencies.ts';
-import type { Caches, Scenario, Writer } from '../scenario/scenario.ts';
+import type { Caches, Fault, Scenario, Writer } from '../scenario/scenario.ts';
 import { formatSize } from '../scenario/units.ts';
 import { boundWrites } from './bound-writes.ts';
+import { faultPlan } from './fault-plan.ts';
 import { fieldOf } from './place.ts';
 import { type PreparedKernel, preparedKernel } from './prepared-kernel.ts';
 import type { RecordedSummary, WordStores } from './recorded-trace.ts';
@@ -24,6 +25,8 @@ export interface SpecOverrides {
   readonly strategy?: 'none' | 'stage2';
   /** Declared level of a protocol that is not built in. */
   readonly guarantee?: Guarantee;
+  /** What breaks, instead of what the scenario says: for faults that a seed draws. */
+  readonly faults?: readonly Fault[];
 }
 
 /** A machine that is ready to be built, and what a report must say about it. */
@@ -39,7 +42,7 @@ export interface PreparedMachine {
   readonly recorded?: RecordedSummary;
 }
 
-type MachinePart = Omit<MachineSpec, 'seed' | 'writers'>;
+type MachinePart = Omit<MachineSpec, 'seed' | 'writers' | 'faults'>;
 
 /** What is the same for all seeds of one scenario and strategy. */
 interface Prepared {
@@ -165,10 +168,10 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     fetchAhead: machine.caches.fetchAhead > 0,
     workload,
   };
-  const full: MachineSpec = { ...part, arenaBytes: arenaBytes(part), seed: 0, writers: [] };
+  const full: MachineSpec = { ...part, arenaBytes: arenaBytes(part), seed: 0, writers: [], faults: null };
   checkRoom(scenario, full);
   checkPool(scenario, full);
-  const { seed: _, writers: __, ...ready } = full;
+  const { seed: _, writers: __, faults: ___, ...ready } = full;
   return { kernel, machine: ready, outsideStores };
 };
 
@@ -214,10 +217,12 @@ export const buildSpec = (
 ): PreparedMachine => {
   const { kernel, machine, outsideStores } = prepared(scenario, overrides);
   const writers = planWriters(scenario, kernel, seed);
+  // What is run for comparison is what it would be if nothing broke.
+  const faults = overrides.strategy === 'none' ? null : faultPlan(scenario, overrides.faults ?? scenario.faults, seed);
   const reusable = spent !== null && spent.image === kernel.image;
   if (reusable) remarkWatched(spent.watch, spent.spec.writers, writers);
   return {
-    spec: { ...machine, seed, writers },
+    spec: { ...machine, seed, writers, faults },
     image: kernel.image,
     watch: reusable ? spent.watch : watchMap(kernel.image.words.length, writers),
     notes: kernel.notes,

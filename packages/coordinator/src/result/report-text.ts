@@ -159,6 +159,13 @@ const recordedLines = ({ recorded }: RunResult, { columns }: ReportContext): str
         columns,
       );
 
+/** One planned fault and what became of it. */
+const faultText = ({ name, outcome, fired, timePs, survivable, broke }: RunResult['faults'][number]): string => {
+  const when = timePs === null ? '' : `, ${formatCount(fired)} times from ${formatTime(timePs)} on`;
+  const what = broke.length === 0 ? '' : `; it broke ${broke.join(', ')}`;
+  return `${outcome}: ${name}${when}${what}${survivable ? '' : ' (nothing is built to survive it)'}`;
+};
+
 /** A run's report for people: at most `columns` wide, colours as `colors` has them. */
 export const reportLines = (result: RunResult, context: ReportContext): string[] => {
   const { colors, columns } = context;
@@ -177,6 +184,7 @@ export const reportLines = (result: RunResult, context: ReportContext): string[]
     ...tableLines(result, context),
     ...section('Gained', comparison?.gains ?? []),
     ...section('Paid', comparison?.costs ?? []),
+    ...section('Faults', result.faults.map(faultText)),
     ...section('Assumed', result.assumptions),
     '',
     ...ruleLines(result, context),

@@ -1,4 +1,4 @@
-import type { Refutation, RuleResult, Verdict } from '@numalab/checkers';
+import type { FaultResult, Refutation, RuleResult, Verdict } from '@numalab/checkers';
 import type { Finding } from '@numalab/node-worker';
 import type { Guarantee } from '@numalab/protocols';
 import type { RecordedSummary } from '../machine/recorded-trace.ts';
@@ -147,7 +147,8 @@ export interface RunResult extends MeasuredRun {
   readonly violationCount: number;
   readonly rules: readonly RuleResult[];
   readonly duty: number;
-  readonly faults: readonly never[];
+  /** What became of each planned fault. */
+  readonly faults: readonly FaultResult[];
   readonly nodes: readonly NodeResult[];
   /** Null if not asked for, if nothing is replicated anyway, or if the run was cut off before. */
   readonly comparison: Comparison | null;

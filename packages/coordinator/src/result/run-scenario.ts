@@ -107,7 +107,7 @@ export const runWithMachine = async (scenario: Scenario, options: RunScenarioOpt
     rules: judgement.rules,
     ...measured,
     duty: scenario.workload.duty,
-    faults: [],
+    faults: judged.faults,
     nodes,
     comparison: await compare(scenario, options, measured),
     assumptions: assumptionsOf(scenario, prepared),

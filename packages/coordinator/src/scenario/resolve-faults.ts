@@ -144,9 +144,12 @@ const survives = (kind: FaultKind, { ecc, journal }: FaultShape): boolean => {
   return !['tlbi-lost', 'maint-lost', 'flip-descriptor', 'flip-tlb', 'flip-l1i'].includes(kind);
 };
 
+/** Kinds that happen so far. */
+const BUILT: ReadonlySet<string> = MESSAGE_FAULTS;
+
 /** Kinds that `hunt` and `campaign` draw by themselves for such a machine. */
 export const survivableKinds = (kinds: readonly FaultKind[], shape: FaultShape): FaultKind[] =>
-  kinds.filter((kind) => survives(kind, shape));
+  kinds.filter((kind) => BUILT.has(kind) && survives(kind, shape));
 
 /** What names a fault in reports and its random stream: all that it says, and nothing else. */
 const nameOf = (fault: Fault): string => {
@@ -168,6 +171,7 @@ const nameOf = (fault: Fault): string => {
 
 /** One fault as the machine wants it; calls `problem` if it makes no sense. Draws nothing. */
 export const faultSpec = (fault: Fault, shape: FaultShape, problem: FaultProblem): FaultSpec => {
+  if (!BUILT.has(fault.kind)) problem('kind', `${fault.kind} is not built yet; there are ${[...BUILT].join(', ')}`);
   const place = placeOf(fault, shape, problem);
   checkWhen(fault, problem);
   checkWhat(fault, place, shape, problem);

@@ -1,9 +1,9 @@
 import { LATENCY_PROFILES } from '@numalab/machine';
 import { z } from 'zod';
 import type { ScenarioInput } from './scenario-input.ts';
+import { faultSchema } from './schema-faults.ts';
 import { kernel } from './schema-kernel.ts';
 import { machine } from './schema-machine.ts';
-import { faultSchema } from './schema-faults.ts';
 import { bandwidth, duration, flag, fraction, text, whole } from './schema-parts.ts';
 
 /** Ids of the invariants that are checked. */

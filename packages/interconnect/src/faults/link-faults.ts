@@ -1,7 +1,7 @@
 import { flipBit } from '../checksum.ts';
-import { FRAME_ACKNOWLEDGEMENT, FRAME_HELLO, type Frame } from '../session.ts';
 import { RESYNC, RETIRE, SUBMIT } from '../kinds.ts';
-import { type FaultPlan, type FaultSpec, MESSAGE_FAULTS } from './fault.ts';
+import { FRAME_ACKNOWLEDGEMENT, FRAME_HELLO, type Frame } from '../session.ts';
+import { type FaultPlan, type FaultSpec, MESSAGE_FAULTS, plans } from './fault.ts';
 import type { TallyKeeper } from './tally.ts';
 import { Trigger } from './trigger.ts';
 
@@ -74,3 +74,12 @@ export class LinkFaults {
     return { ...(flipBit(fields, random) as typeof fields), flaw: fault.name };
   }
 }
+
+/** The faults of what `process` sends; null if none is planned. */
+export const linkFaultsOf = (
+  plan: FaultPlan | null,
+  seed: number,
+  process: number,
+  tally: TallyKeeper,
+): LinkFaults | null =>
+  plan !== null && plans(plan, MESSAGE_FAULTS) ? new LinkFaults(plan, seed, process, tally) : null;
