@@ -1,4 +1,4 @@
-import type { Submission } from '@numalab/node-worker';
+import type { Resync, Submission } from '@numalab/node-worker';
 import type { Write } from '@numalab/protocols';
 
 /** What the hypervisor knows of a write. Times in picoseconds of virtual time; -1: not yet. */
@@ -51,6 +51,29 @@ export class Order {
     const entry: JournalEntry = { write, old, core, serial, begin, numbered: now, retired: -1 };
     this.journal.push(entry);
     return entry;
+  }
+
+  /** As journal and image have it: what a hypervisor that has begun anew goes by. */
+  rebuild(): void {
+    this.changed.clear();
+    for (const { write } of this.journal) {
+      for (let i = 0; i < write.words.length; i++) this.changed.set(write.word + i, write.words[i]!);
+    }
+  }
+
+  /** Every word that differs from the image, with the number of its last write. */
+  resync(): Resync {
+    const numbers = new Map<number, number>();
+    for (const { write } of this.journal) {
+      for (let i = 0; i < write.words.length; i++) numbers.set(write.word + i, write.number);
+    }
+    const words = [...numbers.keys()];
+    return {
+      upTo: this.journal.length,
+      words,
+      values: words.map((word) => this.wordAt(word)),
+      numbers: [...numbers.values()],
+    };
   }
 
   /** Words that differ from the image at boot, with their values. */

@@ -243,6 +243,11 @@ export class Coherence {
     for (const line of [...this.dirty.keys()]) this.clean(line);
   }
 
+  /** Dirty lines are lost, as with the power. */
+  dropDirty(): void {
+    this.dirty.clear();
+  }
+
   /** As at power-on. */
   reset(): void {
     this.llc.reset();

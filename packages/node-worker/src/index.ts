@@ -10,4 +10,4 @@ export type { KernelText, MachineSpec, WorkloadSpec } from './spec.ts';
 export { buildStage1, type Stage1Map } from './stage1-map.ts';
 export type { PageState } from './text-pages.ts';
 export { SERVED_L1I, SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, Vcpu } from './vcpu.ts';
-export { pagesOfWrite, type Wire } from './wire.ts';
+export { pagesOfWrite, type Resync, type Wire } from './wire.ts';

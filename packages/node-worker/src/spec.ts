@@ -83,6 +83,8 @@ export interface MachineSpec {
   readonly guarantee: Guarantee | null;
   readonly hypervisorNode: number;
   readonly serialisation: 'central' | 'lock';
+  /** The hypervisor keeps a journal, from which it recovers. */
+  readonly journal: boolean;
   readonly workload: WorkloadSpec;
   readonly writers: readonly WriterSpec[];
   /** What breaks; null: nothing. */

@@ -164,6 +164,7 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     guarantee: guaranteeOf(scenario, strategy, overrides),
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,
+    journal: hypervisor.journal,
     nestedTlb: machine.caches.nested,
     fetchAhead: machine.caches.fetchAhead > 0,
     workload,
