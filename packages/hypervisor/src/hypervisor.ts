@@ -4,8 +4,8 @@ import { Latencies } from '@numalab/machine';
 import { imageWords, layOut, type MachineSpec, type Retired, type Submission, type Wire } from '@numalab/node-worker';
 import type { HypervisorHalf, Write } from '@numalab/protocols';
 import { Crashes, HypervisorCrash } from './crashes.ts';
-import { type JournalEntry, Order } from './order.ts';
 import { Membership } from './membership.ts';
+import { type JournalEntry, Order } from './order.ts';
 import { type HostPort, ProtocolHost } from './protocol-host.ts';
 import { resolveWrite } from './resolve-write.ts';
 
