@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { runWith, swarm } from './faults.ts';
 
 const OUTAGES = ['pause', 'slow-node', 'crash', 'hyp-crash'] as const;
-const seeds = Array.from({ length: 10 }, (_, i) => i + 1);
+const seeds = Array.from({ length: 6 }, (_, i) => i + 1);
 const protocols = Object.keys(PROTOCOLS);
 
 const small = (protocol: string, faults: readonly object[], ...set: readonly string[]) =>

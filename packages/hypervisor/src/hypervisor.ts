@@ -222,6 +222,7 @@ export class HypervisorProcess extends link.Process {
   /** All nodes have caught up: a fresh half of the protocol takes over. */
   beginHost(): void {
     this.host = this.newHost();
+    this.host.dispatched = this.order.journal.length;
   }
 
   private coreOf(node: number, core: number): number {

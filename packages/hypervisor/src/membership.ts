@@ -18,6 +18,8 @@ export class Membership {
   private readonly joined = new Map<number, number>();
   /** After a crash of the hypervisor: nodes that have not caught up. Null: there is no recovery under way. */
   private missing: Set<number> | null = null;
+  /** Nodes that are being brought up to date while the hypervisor is up. */
+  private readonly catchingUp = new Set<number>();
   /** Writes that are over but for the primary's node. */
   private readonly held: Write[] = [];
   /** The primary's node is up when it has caught up to this. */
@@ -47,11 +49,14 @@ export class Membership {
     const { hypervisor } = this;
     this.down.add(node);
     this.joined.delete(node);
+    this.catchingUp.delete(node);
     hypervisor.sessions.with(node).close();
     if (node === PRIMARY_NODE) this.primaryUpAt = Infinity;
     if (!hypervisor.isUp) return;
-    if (this.missing === null) hypervisor.host.nodeDown(node, epoch);
-    else if (node !== PRIMARY_NODE) this.caughtUp(node);
+    if (this.missing === null) {
+      hypervisor.host.nodeDown(node, epoch);
+      hypervisor.host.lookAgain();
+    } else if (node !== PRIMARY_NODE) this.caughtUp(node);
   }
 
   /** A node has nothing left of what it was told. */
@@ -68,22 +73,27 @@ export class Membership {
       this.sendResync(node);
       hypervisor.host.askAgain();
     }
-    hypervisor.host.nodeBack(
-      node,
-      epoch,
-      () => {
-        if (this.joined.get(node) !== epoch) return false;
-        if (node === PRIMARY_NODE) this.primaryUpAt = hypervisor.order.journal.length;
+    const stays = (): boolean => this.joined.get(node) === epoch;
+    hypervisor.host.nodeBack(node, epoch, {
+      begins: () => {
+        if (!stays()) return false;
+        if (node === PRIMARY_NODE) this.primaryUpAt = hypervisor.host.dispatched;
         else this.down.delete(node);
+        this.catchingUp.add(node);
         this.sendResync(node);
         return true;
       },
-      () => this.sendStart(node, epoch),
-    );
+      waits: () => this.catchingUp.has(node),
+      stays,
+      ends: () => this.sendStart(node, epoch),
+    });
   }
 
   private sendResync(node: number): void {
-    this.hypervisor.say(node, { kind: 'resync', resync: this.hypervisor.order.resync() });
+    const { order, host } = this.hypervisor;
+    // Writes that the protocol has not begun with yet reach the node like all others. In a recovery there are none.
+    const upTo = this.missing === null ? host.dispatched : order.journal.length;
+    this.hypervisor.say(node, { kind: 'resync', resync: order.resync(upTo) });
   }
 
   private sendStart(node: number, epoch: number): void {
@@ -95,7 +105,10 @@ export class Membership {
     if (this.missing !== null) {
       this.hypervisor.reach('recovering');
       this.caughtUp(node);
-    } else if (node === PRIMARY_NODE && upTo >= this.primaryUpAt) this.primaryIsUp();
+      return;
+    }
+    if (node === PRIMARY_NODE && upTo >= this.primaryUpAt) this.primaryIsUp();
+    if (this.catchingUp.delete(node)) this.hypervisor.host.lookAgain();
   }
 
   private primaryIsUp(): void {
@@ -108,6 +121,7 @@ export class Membership {
   recover(): void {
     const { hypervisor } = this;
     this.joined.clear();
+    this.catchingUp.clear();
     this.held.length = 0;
     this.primaryUpAt = Infinity;
     const nodes = Array.from({ length: hypervisor.spec.nodes }, (_, node) => node);

@@ -61,19 +61,18 @@ export class Order {
     }
   }
 
-  /** Every word that differs from the image, with the number of its last write. */
-  resync(): Resync {
+  /** Every word that differs from the image after all writes up to `upTo`, with the number of its last. */
+  resync(upTo: number): Resync {
+    const values = new Map<number, number>();
     const numbers = new Map<number, number>();
-    for (const { write } of this.journal) {
-      for (let i = 0; i < write.words.length; i++) numbers.set(write.word + i, write.number);
+    for (let number = 1; number <= upTo; number++) {
+      const { word, words } = this.journal[number - 1]!.write;
+      for (let i = 0; i < words.length; i++) {
+        values.set(word + i, words[i]!);
+        numbers.set(word + i, number);
+      }
     }
-    const words = [...numbers.keys()];
-    return {
-      upTo: this.journal.length,
-      words,
-      values: words.map((word) => this.wordAt(word)),
-      numbers: [...numbers.values()],
-    };
+    return { upTo, words: [...values.keys()], values: [...values.values()], numbers: [...numbers.values()] };
   }
 
   /** Words that differ from the image at boot, with their values. */

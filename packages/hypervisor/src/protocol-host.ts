@@ -6,6 +6,18 @@ import { type HypervisorContext, type HypervisorHalf, PRIMARY_NODE, type Steps, 
 
 const CRASHES: ReadonlySet<string> = new Set(['crash', 'hyp-crash']);
 
+/** The return of a node, step by step. */
+export interface Return {
+  /** Its turn has come. False: it is gone again. */
+  begins(): boolean;
+  /** Whether its copy has yet to catch up. */
+  waits(): boolean;
+  /** Whether it is still there. */
+  stays(): boolean;
+  /** The protocol knows of it: its cores may go on. */
+  ends(): void;
+}
+
 /** What the protocol's half needs of the process that it runs in. */
 export interface HostPort {
   /** Sends to a node's EL2 through its session. */
@@ -25,6 +37,8 @@ export class ProtocolHost implements HypervisorContext {
   readonly durable: Map<string, unknown>;
   nodes: readonly number[];
   now: Instant = 0 as Instant;
+  /** The last write that was handed to the protocol. */
+  dispatched = 0;
   /** Bodies sent to nodes, answers among them not. */
   sent = 0;
   private readonly spec: MachineSpec;
@@ -63,7 +77,10 @@ export class ProtocolHost implements HypervisorContext {
   // ---- events -----------------------------------------------------------------------------------------------------------
 
   write(write: Write): void {
-    this.handle(() => this.half.onWrite(this, write));
+    this.handle(() => {
+      this.dispatched = write.number;
+      return this.half.onWrite(this, write);
+    });
   }
 
   timer(tag: number): void {
@@ -93,17 +110,25 @@ export class ProtocolHost implements HypervisorContext {
     }
   }
 
-  /** When nothing else is under way, `node` is one of those that are up again. False from `begins`: it is not, after all. */
-  nodeBack(node: number, epoch: number, begins: () => boolean, ends: () => void): void {
-    this.handle(() => this.admit(node, epoch, begins, ends));
+  /** When nothing else is under way, a node that returns is one of those that are up again. */
+  nodeBack(node: number, epoch: number, back: Return): void {
+    this.handle(() => this.admit(node, epoch, back));
   }
 
-  private *admit(node: number, epoch: number, begins: () => boolean, ends: () => void): Steps {
+  /** Until the node's copy has caught up, no write is handed to the protocol. */
+  private *admit(node: number, epoch: number, { begins, waits, stays, ends }: Return): Steps {
     if (!begins()) return;
+    while (waits()) yield WAIT;
+    if (!stays()) return;
     this.nodes = [...this.nodes.filter((other) => other !== node), node].sort((x, y) => x - y);
     const steps = this.half.onNodeBack?.(this, node, epoch);
     if (steps !== undefined) yield steps;
     ends();
+  }
+
+  /** What {@link nodeBack} waits for may have come. */
+  lookAgain(): void {
+    this.wake();
   }
 
   /** A store or a maintenance operation is over. */
