@@ -219,21 +219,24 @@ export class NodeProcess extends link.Process {
     return null;
   }
 
-  /** Where nothing traps: offset from `_text` in words of what lies at `pa` if that is text, else -1. */
+  /** Where nothing traps: offset from `_text` in words of what lies at `pa` if that is in a copy of the text, else -1. */
   directTextWord(pa: number): number {
-    const { imageIpa, spanStart, spanEnd } = this.layout;
-    const offset = pa - imageIpa;
-    return this.spec.strategy === 'none' && offset >= spanStart && offset < spanEnd ? offset >> 2 : -1;
+    const { copyPa, spanStart, spanEnd } = this.layout;
+    const { strategy } = this.spec;
+    const home = this.homeOf(pa);
+    if (strategy === 'stage2' || home < 0 || (strategy === 'none' && home > 0)) return -1;
+    const offset = pa - copyPa[home]! + spanStart;
+    return offset >= spanStart && offset < spanEnd ? offset >> 2 : -1;
   }
 
   /** Whether a store to `offset` is the order's business. */
   isReplicated(offset: number): boolean {
-    const kind = this.spec.strategy === 'none' ? null : this.kindAt(offset);
+    const kind = this.spec.strategy === 'stage2' ? this.kindAt(offset) : null;
     return kind === 'replica' || kind === 'shared';
   }
 
   isShared(offset: number): boolean {
-    return this.spec.strategy !== 'none' && this.kindAt(offset) === 'shared';
+    return this.spec.strategy === 'stage2' && this.kindAt(offset) === 'shared';
   }
 
   isHole(offset: number): boolean {

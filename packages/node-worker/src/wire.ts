@@ -29,7 +29,7 @@ export type Wire =
   | { readonly kind: 'relay'; readonly to: readonly number[]; readonly wire: Wire };
 
 /** The stage-2 granules that a write touches, counted from the one with `_text`. */
-export const pagesOfWrite = (spec: MachineSpec, { word, words }: Write): readonly number[] => {
+export const pagesOfWrite = (spec: MachineSpec, { word, words }: Pick<Write, 'word' | 'words'>): readonly number[] => {
   const { bytes } = GRANULES[spec.granule];
   const first = Math.floor((word * 4) / bytes);
   const last = Math.floor(((word + words.length) * 4 - 1) / bytes);

@@ -25,7 +25,7 @@ export class WritePages {
   readonly pagesOf: readonly (readonly number[])[];
   readonly byPage: Map<number, number[]> = new Map();
 
-  constructor(spec: MachineSpec, writes: readonly Write[]) {
+  constructor(spec: MachineSpec, writes: readonly Pick<Write, 'word' | 'words'>[]) {
     this.pagesOf = writes.map((write) => pagesOfWrite(spec, write));
     for (const [i, pages] of this.pagesOf.entries()) {
       for (const page of pages) {

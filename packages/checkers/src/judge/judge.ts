@@ -144,14 +144,15 @@ const refutations = (
   return out;
 };
 
-/** What each node's log of its copy says; nothing where nothing is replicated. */
-export const judgeLogs = ({ spec, nodes, hypervisor, interrupted }: JudgeInput): AppliedJudgement[] => {
+/** What each node's log of its copy says; nothing where nothing is replicated, and none of the primary where nothing traps. */
+export const judgeLogs = (
+  { spec, nodes, interrupted }: JudgeInput,
+  writes: readonly TimedWrite[],
+): AppliedJudgement[] => {
   if (spec.strategy === 'none') return [];
-  const writes = new WritePages(
-    spec,
-    hypervisor.journal.map(({ write }) => write),
-  );
-  return nodes.map(({ id, applied }) => judgeApplied(id, applied, writes, !interrupted));
+  const byPage = new WritePages(spec, writes);
+  const copies = spec.strategy === 'stage1' ? nodes.slice(1) : nodes;
+  return copies.map(({ id, applied }) => judgeApplied(id, applied, byPage, !interrupted));
 };
 
 /**
@@ -160,16 +161,16 @@ export const judgeLogs = ({ spec, nodes, hypervisor, interrupted }: JudgeInput):
  */
 export const judge = (input: JudgeInput): Judgement => {
   const { spec, nodes, minEvidence } = input;
-  const declared = spec.strategy === 'none' ? null : spec.guarantee;
+  const declared = spec.strategy === 'stage2' ? spec.guarantee : null;
   const writes = timedWrites(spec, nodes, input.hypervisor);
   const fetches = judgeFetches(input, writes);
   const replicas = judgeReplicas(input, writes);
-  const applied = judgeLogs(input);
+  const applied = judgeLogs(input, writes);
   const lost = judgeWrites(input, writes, applied);
   const applications = nodes.reduce((sum, node) => sum + node.applied.kinds.length, 0);
   const evidence: Record<Guarantee, number> = {
     eventual: replicas.compared,
-    ordered: spec.strategy === 'none' ? fetches.evidence.ordered : Math.min(applications, fetches.evidence.ordered),
+    ordered: spec.strategy === 'stage2' ? Math.min(applications, fetches.evidence.ordered) : fetches.evidence.ordered,
     completed: fetches.evidence.completed,
     atomic: fetches.evidence.atomic,
   };
