@@ -124,7 +124,7 @@ describe('the report', () => {
     expect(text).toMatch(/^ {20,}stage2, ack +one copy$/m);
     expect(text).toMatch(/^ {2}DRAM of another node +0 +0\.00 % +[1-9]/m);
     for (const title of ['Gained', 'Paid', 'Assumed']) expect(text).toContain(`\n${title}\n`);
-    expect(text).toContain('refuted    atomic: CPU');
+    expect(text).toContain('refuted    atomic: write');
   });
 
   it('warns of a protocol that is too weak for Linux', () => {

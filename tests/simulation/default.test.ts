@@ -19,7 +19,9 @@ describe('the default scenario', () => {
         violationCount: 0,
       });
       const refutation = guarantee.refuted.find(({ level }) => level === next);
-      expect(refutation?.message).toMatch(/^CPU \d+ issued a fetch of word \d+ .* saw write \d+/);
+      expect(refutation?.message).toMatch(
+        /^write \d+ by CPU \d+ to word \d+ .* CPU \d+ on node \d+ issued a fetch .* saw write \d+/,
+      );
       expect(guarantee.evidence[next]).toBeGreaterThan(0);
       expect(fetches.remote).toBe(0);
       digests.add(digest);

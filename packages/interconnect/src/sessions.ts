@@ -79,10 +79,9 @@ export class Sessions {
     this.with(from).receive(frame, at);
   }
 
-  /** A wake-up that was asked for and then overtaken by an earlier one has no say; one that was put off comes late. */
+  /** A wake-up that was asked for and then overtaken by an earlier one has no say. */
   timeout(peer: number, at: Instant): void {
-    const wake = this.wakes.get(peer);
-    if (wake === undefined || at < wake) return;
+    if (at !== this.wakes.get(peer)) return;
     this.wakes.delete(peer);
     this.with(peer).timeout(at);
   }

@@ -16,7 +16,7 @@ import {
   TLB_WRITE,
 } from '@numalab/machine';
 import { EMULATED, RETRY } from './el2.ts';
-import { FIXMAP_TEXT_POKE, linearVa } from './layout.ts';
+import { FIXMAP_TEXT_POKE, LINEAR_MAP } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { FIXMAP_ATTRS } from './stage1-map.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -36,8 +36,6 @@ export class CoreCpu implements KernelCpu {
   private readonly node: NodeProcess;
   private readonly cpu: Vcpu;
   private readonly access = new StoreAccess();
-  /** By word the numbers of this core's stores to the primary, for the kernel's own stores to other copies. */
-  private readonly numbers = new Map<number, number>();
   /** Where the copy routine's stores stand, by size. */
   private readonly copyStores: Readonly<Record<4 | 8, number>>;
 
@@ -52,9 +50,11 @@ export class CoreCpu implements KernelCpu {
     if (lock === 'patch_lock') cpu.masked = true;
     else cpu.preemptible = true;
     cpu.granted = false;
+    cpu.wanted = LOCK_IDS[lock];
     node.sendMemory(0, link.LOCK, LOCK_IDS[lock], cpu.core, 0, null, cpu.time);
     while (!cpu.granted) yield WAIT;
     cpu.preemptible = false;
+    cpu.wanted = -1;
   }
 
   *unlock(lock: KernelLock): Step<void> {
@@ -95,21 +95,11 @@ export class CoreCpu implements KernelCpu {
   }
 
   linearAlias(offset: number): number {
-    return linearVa(this.node.spec, this.node.layout.imageIpa + offset);
+    return LINEAR_MAP + (this.node.layout.imageIpa - this.node.spec.base) + offset;
   }
 
   imageAlias(offset: number): number {
     return this.node.spec.kernel.linkVa + offset;
-  }
-
-  copyAliases(offset: number): readonly number[] {
-    const { spec, layout } = this.node;
-    if (spec.strategy !== 'stage1' || offset < layout.spanStart || offset >= layout.spanEnd) return [];
-    return layout.copyPa.slice(1).map((copy) => linearVa(spec, copy + offset - layout.spanStart));
-  }
-
-  isOnNode0(): boolean {
-    return this.node.id === 0;
   }
 
   *store(va: number, words: readonly number[]): Step<boolean> {
@@ -219,40 +209,50 @@ export class CoreCpu implements KernelCpu {
       const word = node.directTextWord(pa);
       if (word >= 0) node.sendProbes(word, false, cpu.time);
       cpu.replyNumber = 0;
-      const copied = word >= 0 && node.homeOf(pa) > 0 ? this.numbers.get(word)! : -1;
-      yield node.coherence.store(cpu, pa, [words[i]!], copied);
+      yield node.coherence.store(cpu, pa, [words[i]!], -1);
       const number = cpu.replyNumber;
-      if (number <= 0 || copied > 0) continue;
-      node.directStores.push({ word, number, begin, end: -1, core: cpu.core });
-      this.numbers.set(word, number);
+      if (number > 0) node.directStores.push({ word, number, begin, end: -1, core: cpu.core });
     }
   }
 
   *loadText(offset: number): Step<number> {
-    this.node.compared++;
-    return yield* this.node.walk.loadWord(this.cpu, offset);
+    const { node, cpu } = this;
+    const issue = cpu.time;
+    const value = yield* node.walk.loadWord(cpu, offset);
+    const end = cpu.time;
+    node.comparisons.push({
+      word: offset >> 2,
+      cpu: cpu.cpu,
+      issue,
+      end,
+      value,
+      number: cpu.replyNumber,
+      expected: -1,
+    });
+    return value;
   }
 
-  *cleanInvalidate(va: number, bytes: number): Step<void> {
+  *cleanInvalidate(offset: number, bytes: number): Step<void> {
     const { node, cpu } = this;
-    if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) return;
+    if (!(yield node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) return;
     yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
+    node.endStores(cpu);
   }
 
-  *cleanAlternatives(vas: readonly number[]): Step<void> {
+  *cleanAlternatives(offsets: readonly number[]): Step<void> {
     const { node, cpu } = this;
-    for (const va of vas) {
-      if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) continue;
+    for (const offset of offsets) {
+      if (!(yield node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) continue;
       yield node.maintenance.cleanLine(cpu, cpu.translatedPa);
     }
     yield node.maintenance.dsb(cpu);
     yield node.maintenance.broadcast(cpu, link.IC_IALLUIS, 0);
     yield node.maintenance.dsb(cpu);
     yield node.maintenance.isb(cpu);
+    node.endStores(cpu);
   }
 
   storesOver(): void {
-    this.numbers.clear();
     this.node.endStores(this.cpu);
   }
 
@@ -279,9 +279,11 @@ export class CoreCpu implements KernelCpu {
     yield this.unlock('stop_machine');
   }
 
-  synchronised(offsets: readonly number[]): void {
-    for (const offset of offsets)
-      this.node.synchronisations.push({ word: offset >> 2, time: this.cpu.time, cpu: this.cpu.cpu });
+  synchronised(stretches: readonly { readonly offset: number; readonly size: number }[]): void {
+    const { node, cpu } = this;
+    for (const { offset, size } of stretches)
+      for (let word = offset >> 2; word < (offset + size + 3) >> 2; word++)
+        node.synchronisations.push({ word, time: cpu.time, cpu: cpu.cpu });
   }
 
   lost(offset: number): void {
@@ -289,8 +291,7 @@ export class CoreCpu implements KernelCpu {
     this.node.observations.report('R2', text, this.cpu.time);
   }
 
-  mismatch(offset: number, expected: number, found: number): void {
-    const text = `CPU ${this.cpu.cpu} compared offset 0x${offset.toString(16)} with ${expected.toString(16)} before patching and found ${found.toString(16)}`;
-    this.node.comparisons.push({ id: 'K1', message: text, timePs: this.cpu.time });
+  mismatch(_offset: number, expected: number, _found: number): void {
+    this.node.comparisons.findLast(({ cpu }) => cpu === this.cpu.cpu)!.expected = expected;
   }
 }

@@ -18,6 +18,7 @@ import {
   fscType,
   hpfarValid,
   instructionAbort,
+  OPERATION_STORE,
   oracleExecute,
   REFUSAL_TEXTS,
   REFUSE_OTHER_ADDRESS,
@@ -60,6 +61,9 @@ export interface WriteTimes {
   readonly begin: number;
   readonly end: number;
   readonly core: number;
+  /** Offset from `_text` and bytes that the instruction stored. */
+  readonly offset: number;
+  readonly bytes: readonly number[];
   /** When its writer's own maintenance was over too; -1: not yet. */
   maintained: number;
 }
@@ -74,6 +78,8 @@ export class El2 {
   refused = 0;
   lazyFaults = 0;
   injected = 0;
+  /** Times that no table page was left, not even by recycling. */
+  exhaustions = 0;
   emulationsChecked = 0;
   private readonly expected = new CpuRegisters();
   /** EL2's decoder uses the monitor up; the core's own is what E1 compares with. */
@@ -148,7 +154,7 @@ export class El2 {
   /** Takes the lock of this node's tables. */
   *lock(cpu: Vcpu): Step<void> {
     while (this.locked) {
-      if (!this.waiting.includes(cpu)) this.waiting.push(cpu);
+      this.waiting.push(cpu);
       yield WAIT;
     }
     this.locked = true;
@@ -156,25 +162,8 @@ export class El2 {
 
   unlock(cpu: Vcpu): void {
     this.locked = false;
-    // Cores that stand still cannot take it.
-    const agent = this.node.life?.isCatchingUp === true ? this.waiting.indexOf(this.node.agentCpu) : 0;
-    const [next] = agent < 0 ? [] : this.waiting.splice(agent, 1);
+    const next = this.waiting.shift();
     if (next !== undefined) this.node.wakeLater(next, cpu.time);
-  }
-
-  get isLocked(): boolean {
-    return this.locked;
-  }
-
-  /** All who wait for the lock look again: one that was woken may be unable to take it. */
-  wakeWaiting(at: number): void {
-    for (const cpu of this.waiting.splice(0)) this.node.wakeLater(cpu, at);
-  }
-
-  /** `cpu` waits no more. */
-  forgetWaiting(cpu: Vcpu): void {
-    const i = this.waiting.indexOf(cpu);
-    if (i >= 0) this.waiting.splice(i, 1);
   }
 
   /** pKVM's host abort path on this node's tables. */
@@ -188,13 +177,8 @@ export class El2 {
     const result = yield* node.maintenance.perform(cpu, node.host.handleTranslationFault(ipa));
     node.tableOps?.unlocked?.(0);
     this.unlock(cpu);
-    if (result === -ENOMEM) {
-      node.observations.report(
-        'M1',
-        `node ${node.id}: the stage-2 pool is exhausted at IPA 0x${ipa.toString(16)}`,
-        cpu.time,
-      );
-    }
+    // Recycling has not helped: the host gets an abort, as a machine without memory would give it, and the report says so.
+    if (result === -ENOMEM) this.exhaustions++;
     return result === 0 || result === -EEXIST || result === -EAGAIN ? RETRY : INJECTED;
   }
 
@@ -267,8 +251,13 @@ export class El2 {
     cpu.el2 = EL2_BUSY;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
     if (cpu.replyNumber > 0) {
-      this.times.push({ number: cpu.replyNumber, begin, end: cpu.time, core: cpu.core, maintained: -1 });
+      const bytes = Array.from(store.bytes.subarray(0, size));
+      const { replyNumber: number, core } = cpu;
+      this.times.push({ number, begin, end: cpu.time, core, offset: first, bytes, maintained: -1 });
       node.sendProbes(first >> 2, true, cpu.time);
+    } else if (submission.operation === OPERATION_STORE) {
+      const text = `the store of CPU ${cpu.cpu} to offset 0x${first.toString(16)}, which trapped at ${begin / 1000} ns, came back without a number`;
+      node.observations.report('R2', text, cpu.time);
     }
   }
 
@@ -320,6 +309,7 @@ export class El2 {
     this.refused = 0;
     this.lazyFaults = 0;
     this.injected = 0;
+    this.exhaustions = 0;
     this.emulationsChecked = 0;
   }
 }

@@ -56,6 +56,7 @@ export class Interrupts {
     if (group.purpose === IPI_PARK) {
       cpu.resumeTime = sleeps ? cpu.time : done;
       cpu.mode = MODE_PARKED;
+      cpu.parkedAt = done;
       cpu.time = Infinity;
     } else if (!sleeps) cpu.time = done;
     this.answer(group, done);
@@ -73,11 +74,17 @@ export class Interrupts {
     for (const group of waiting.splice(0)) this.offer(cpu, group, at);
   }
 
+  /** Core `cpu` of this node has not taken the interrupts of these cores. */
+  notTaken(cpu: Vcpu): readonly { readonly from: number; readonly core: number }[] {
+    return this.pending.get(cpu) ?? [];
+  }
+
   /** stop_machine is over: every parked core leaves its loop through an ISB. */
   onResume(_from: number, _core: number, at: number): void {
     for (const cpu of this.node.cpus) {
       if (cpu.mode !== MODE_PARKED) continue;
       cpu.mode = MODE_WALK;
+      cpu.parkedAt = -1;
       cpu.synchroniseContext();
       const now = at + this.node.latencies.isbPs;
       const asleep = cpu.resumeTime === Infinity || this.node.stopped;

@@ -26,6 +26,11 @@ export class Locks {
     if (queue.length > 0) this.grant(queue[0]!, lock, at);
   }
 
+  /** Node and core that hold each lock. */
+  holders(): { readonly lock: number; readonly node: number; readonly core: number }[] {
+    return [...this.queues].flatMap(([lock, [holder]]) => (holder === undefined ? [] : [{ lock, ...holder }]));
+  }
+
   private grant(holder: { node: number; core: number }, lock: number, at: number): void {
     this.node.sendMemory(holder.node, GRANTED, lock, holder.core, 0, null, at);
   }

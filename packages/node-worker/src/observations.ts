@@ -20,19 +20,50 @@ export interface WordLog {
   readonly values: number[];
   /** Fetches that saw the number. */
   readonly counts: number[];
-  /** Latest issue of a fetch that saw the number, and its core. */
+  /** The fetch that saw the number and was issued latest: issue, end, core. */
   readonly lastIssue: number[];
+  readonly lastIssueEnd: number[];
   readonly lastIssueCpu: number[];
-  /** Earliest end of a fetch that saw it, and its core. */
+  /** The fetch that saw it and ended first: issue, end, core. */
   readonly firstEnd: number[];
+  readonly firstEndIssue: number[];
   readonly firstEndCpu: number[];
   /** Latest execution of the word with that number, and its core. */
   readonly lastExecution: number[];
   readonly lastExecutionCpu: number[];
 }
 
+/**
+ * Groups of four words of which several may be written, as cores sampled them at one moment: which numbers stood together.
+ * Each combination once, with the core and the moment that saw it first.
+ */
+export interface GroupLog {
+  /** Offset of the group from `_text` in groups. */
+  readonly group: number;
+  /** Four numbers for each combination. */
+  readonly numbers: number[];
+  readonly cpus: number[];
+  readonly times: number[];
+  /** The highest of the numbers. */
+  highest: number;
+}
+
 /** Of each rule: a flood of one must not hide another. */
 const FINDINGS_KEPT = 8;
+
+/** Whether a combination stands in the log: newest stand last and are asked for most. */
+const isKnown = (known: readonly number[], numbers: Uint32Array): boolean => {
+  for (let i = known.length - 4; i >= 0; i -= 4) {
+    if (
+      known[i] === numbers[0] &&
+      known[i + 1] === numbers[1] &&
+      known[i + 2] === numbers[2] &&
+      known[i + 3] === numbers[3]
+    )
+      return true;
+  }
+  return false;
+};
 
 /**
  * Records what the cores of one node fetch and execute of words that may be written, in memory bounded by words times
@@ -40,6 +71,7 @@ const FINDINGS_KEPT = 8;
  */
 export class Observations {
   readonly words: Map<number, WordLog> = new Map();
+  readonly groups: Map<number, GroupLog> = new Map();
   readonly findings: Finding[] = [];
   /** Findings that were not kept. */
   dropped = 0;
@@ -71,8 +103,10 @@ export class Observations {
     log.values.push(value);
     log.counts.push(0);
     log.lastIssue.push(-1);
+    log.lastIssueEnd.push(-1);
     log.lastIssueCpu.push(-1);
     log.firstEnd.push(Infinity);
+    log.firstEndIssue.push(-1);
     log.firstEndCpu.push(-1);
     log.lastExecution.push(-1);
     log.lastExecutionCpu.push(-1);
@@ -89,8 +123,10 @@ export class Observations {
         values: [],
         counts: [],
         lastIssue: [],
+        lastIssueEnd: [],
         lastIssueCpu: [],
         firstEnd: [],
+        firstEndIssue: [],
         firstEndCpu: [],
         lastExecution: [],
         lastExecutionCpu: [],
@@ -125,10 +161,12 @@ export class Observations {
     log.counts[i]!++;
     if (issue > log.lastIssue[i]!) {
       log.lastIssue[i] = issue;
+      log.lastIssueEnd[i] = end;
       log.lastIssueCpu[i] = cpu;
     }
     if (end < log.firstEnd[i]!) {
       log.firstEnd[i] = end;
+      log.firstEndIssue[i] = issue;
       log.firstEndCpu[i] = cpu;
     }
   }
@@ -139,6 +177,21 @@ export class Observations {
     else if (number < last) {
       this.report('R4', `CPU ${cpu} ${verb} word ${word} of write ${number} after it had seen write ${last}`, end);
     }
+  }
+
+  /** Core `cpu` sampled a whole group at `time`: its words stood at these numbers at one moment. */
+  together(group: number, numbers: Uint32Array, cpu: number, time: number): void {
+    let log = this.groups.get(group);
+    if (log === undefined) {
+      log = { group, numbers: [], cpus: [], times: [], highest: -1 };
+      this.groups.set(group, log);
+    }
+    const newest = Math.max(numbers[0]!, numbers[1]!, numbers[2]!, numbers[3]!);
+    if (newest > log.highest) log.highest = newest;
+    else if (isKnown(log.numbers, numbers)) return;
+    log.numbers.push(numbers[0]!, numbers[1]!, numbers[2]!, numbers[3]!);
+    log.cpus.push(cpu);
+    log.times.push(time);
   }
 
   /** Core `cpu` executed `word` at `time`, as write `number` had left it. */
@@ -154,6 +207,7 @@ export class Observations {
   /** Forgets everything. */
   reset(): void {
     this.words.clear();
+    this.groups.clear();
     this.findings.length = 0;
     this.foundOf.clear();
     this.dropped = 0;

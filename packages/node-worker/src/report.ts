@@ -4,9 +4,10 @@ import type { SharedNodeMemory } from '@numalab/machine';
 import { APPLY_STORE, type ApplyEntries } from './apply-log.ts';
 import { imageWords } from './boot.ts';
 import type { WriteTimes } from './el2.ts';
-import type { DirectStore, NodeProcess, Synchronisation } from './node.ts';
-import type { Finding, WordLog } from './observations.ts';
+import type { Comparison, DirectStore, NodeProcess, Synchronisation } from './node.ts';
+import type { Finding, GroupLog, WordLog } from './observations.ts';
 import type { PageState } from './text-pages.ts';
+import { type Wait, waitsOf } from './waits.ts';
 
 /** What the cores of a node did, summed. Times in picoseconds. */
 export interface NodeCounts {
@@ -29,8 +30,6 @@ export interface NodeCounts {
   readonly trapped: number;
   readonly refused: number;
   readonly emulationsChecked: number;
-  /** Words that writers loaded to compare them before they patched. */
-  readonly compared: number;
   readonly applied: number;
   readonly actions: number;
   readonly retransmitted: number;
@@ -50,9 +49,10 @@ export interface NodeReport {
   readonly events: number;
   readonly counts: NodeCounts;
   readonly words: readonly WordLog[];
+  readonly groups: readonly GroupLog[];
   readonly findings: readonly Finding[];
   readonly findingsDropped: number;
-  readonly comparisons: readonly Finding[];
+  readonly comparisons: readonly Comparison[];
   /** What was done to the copy, in order. */
   readonly applied: ApplyEntries;
   /** Pages of the copy that stage 2 does not map at the end: their contents concern nobody. */
@@ -77,8 +77,13 @@ export interface NodeReport {
     readonly reservedBytes: number;
     readonly leaves: Readonly<Record<string, number>>;
   } | null;
-  /** Tasks that never ended: a hang. */
-  readonly stuck: readonly string[];
+  /** Cores that wait although nothing is left to happen: a hang. */
+  readonly waits: readonly Wait[];
+  /** Locks of the kernel, which node 0 keeps, and the cores that hold them. */
+  readonly locks: readonly { readonly lock: number; readonly cpu: number }[];
+  /** Requests for table pages that the pool could not meet, and how many of them EL2 made known. */
+  readonly poolFailures: number;
+  readonly poolFailuresReported: number;
   readonly committedBytes: number;
   /** What became of planned faults here. */
   readonly faults: FaultTally;
@@ -106,7 +111,6 @@ const countsOf = (node: NodeProcess): NodeCounts => ({
   trapped: node.el2.trapped,
   refused: node.el2.refused,
   emulationsChecked: node.el2.emulationsChecked,
-  compared: node.compared,
   applied: node.applyLog.kinds.filter((kind) => kind === APPLY_STORE).length,
   actions: node.writers.actions,
   retransmitted: node.sessions.retransmitted,
@@ -170,6 +174,7 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     events: node.eventCount,
     counts: countsOf(node),
     words: [...node.observations.words.values()],
+    groups: [...node.observations.groups.values()],
     findings: node.observations.findings,
     findingsDropped: node.observations.dropped,
     comparisons: node.comparisons,
@@ -185,9 +190,10 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     tableFindings: node.tableOps?.findings ?? [],
     tableEdits: node.tableOps?.evidence ?? 0,
     stage2: stage2Of(node),
-    stuck: node.cpus
-      .filter((cpu) => cpu.task !== null || cpu.suspended !== null || cpu.taskQueue.length > 0)
-      .map((cpu) => `CPU ${cpu.cpu} never ended its task`),
+    waits: waitsOf(node),
+    locks: node.locks.holders().map(({ lock, node: at, core }) => ({ lock, cpu: at * node.spec.coresPerNode + core })),
+    poolFailures: node.tables?.pool.failures ?? 0,
+    poolFailuresReported: (node.host?.recycled ?? 0) + node.el2.exhaustions,
     committedBytes: node.memory.committedBytes(),
     faults: node.tally.tally(),
   };

@@ -61,9 +61,8 @@ export class TextPages {
   /** See `NodeContext.unmap`. */
   *unmap(cpu: Vcpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;
-    yield this.edit(cpu, this.tables.editor.unmap(this.ipaOf(page), this.bytes), () => {
-      this.states.set(page, 'unmapped');
-    });
+    this.states.set(page, 'unmapped');
+    yield this.edit(cpu, this.tables.editor.unmap(this.ipaOf(page), this.bytes));
     this.node.applyLog.unmapped(page, cpu.time);
   }
 
@@ -149,11 +148,9 @@ export class TextPages {
     return tables;
   }
 
-  /** `begins` is told when the lock is taken: from there on the edit runs to its end. */
-  private *edit(cpu: Vcpu, operation: Generator<TableOp, number>, begins?: () => void): Step<void> {
+  private *edit(cpu: Vcpu, operation: Generator<TableOp, number>): Step<void> {
     const { el2, maintenance } = this.node;
     yield el2.lock(cpu);
-    begins?.();
     this.node.tableOps?.locked?.(0);
     const status = (yield maintenance.perform(cpu, operation)) as number;
     this.node.tableOps?.unlocked?.(0);

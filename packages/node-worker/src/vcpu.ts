@@ -106,6 +106,8 @@ export class Vcpu {
   haltCounted = false;
   /** When a parked core would have acted next. */
   resumeTime = 0;
+  /** When it was parked; -1: it is not. */
+  parkedAt = -1;
   /** Outstanding maintenance and stores, which a DSB waits for. */
   pendingMaintenance = 0;
   pendingStores = 0;
@@ -113,6 +115,8 @@ export class Vcpu {
   pendingInterruptAcks = 0;
   /** A lock was granted. */
   granted = false;
+  /** The kernel's lock that it has asked for and not got; -1: none. */
+  wanted = -1;
   /** Remote reads under way that were translated already, and who waits for them to be sampled (T4). */
   readsInFlight = 0;
   /** Per waiting maintenance operation: sending process and its core, in pairs. */
@@ -159,24 +163,6 @@ export class Vcpu {
   synchroniseContext(): void {
     this.ahead.offset = -1;
     this.current.offset = -1;
-  }
-
-  /** Its caches and translation buffers lose what they hold. */
-  loseCaches(): void {
-    this.l1i.invalidateAll();
-    this.l2.reset();
-    for (const tlb of [this.tlb, this.stage2Leaves, ...this.stage1Tables, ...this.stage2Tables]) tlb.invalidateAll();
-    this.microEnd = -1;
-    this.synchroniseContext();
-  }
-
-  /** The core forgets what it was running: EL2's agent alone. */
-  abandonTask(): void {
-    this.task = null;
-    this.taskQueue.length = 0;
-    this.mode = MODE_WALK;
-    this.time = Infinity;
-    this.blocked = false;
   }
 
   /** Sets when the core acts next: once it is released, if it is halted. */

@@ -172,6 +172,9 @@ export class Walk {
   /** Records a group with watched or changed words: what is not watched must be as built (R3). */
   private record(cpu: Vcpu, group: FetchGroup, issue: number): void {
     const word = group.offset >> 2;
+    const { watched } = group;
+    // More than one bit is set: a write may cover several of these words.
+    if ((watched & (watched - 1)) !== 0) this.node.observations.together(word >> 2, group.numbers, cpu.cpu, cpu.time);
     for (let i = 0; i < 4; i++) {
       const value = group.words[i]!;
       const number = group.numbers[i]!;
@@ -284,8 +287,11 @@ export class Walk {
     let ipa = cpu.random.below(Math.max(1, spec.base / page)) * page;
     if (!isMmio) {
       const home = cpu.random.below(spec.nodes);
-      const start = home === 0 ? layout.stage1Pa[0]! + layout.stage1Bytes : nodeBase(spec, home);
-      const end = layout.ramEnd[home]!;
+      const start = home === 0 ? layout.stage1Pa + layout.stage1Bytes : nodeBase(spec, home);
+      const end =
+        spec.strategy === 'none'
+          ? nodeBase(spec, home + 1)
+          : Math.min(layout.poolPa[home]!, home === 0 ? Infinity : layout.copyPa[home]!);
       ipa = start + cpu.random.below(Math.floor((end - start) / page)) * page;
     } else if (spec.base === 0) return;
     cpu.mode = MODE_TASK;

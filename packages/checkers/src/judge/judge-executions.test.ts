@@ -43,8 +43,8 @@ describe('X1', () => {
 
   it('is broken by an execution of the old word after that', () => {
     const [message] = late(of, [0, 0], [[0, 20]], [0, 21]);
-    expect(message).toContain('CPU 3 executed word 7 of write 0');
-    expect(message).toContain('CPU 0 had written it as write 1');
+    expect(message).toMatch(/^write 1 by CPU 0 to word 7 /);
+    expect(message).toContain('CPU 3 executed at 0.021 ns what write 0 had left');
   });
 
   it('asks only for what was written when the synchronisation returned', () => {
@@ -90,7 +90,7 @@ describe('X1', () => {
       ],
       [0, 100],
     );
-    expect(message).toContain('returned at 0.02 ns');
+    expect(message).toContain('returned at 0.020 ns');
     expect(others).toEqual([]);
   });
 });

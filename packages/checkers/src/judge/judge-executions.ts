@@ -1,4 +1,5 @@
 import type { Finding, Synchronisation } from '@numalab/node-worker';
+import { ns, place } from './counter-example.ts';
 import type { Sight } from './judge-word.ts';
 
 /**
@@ -13,6 +14,7 @@ export const lateExecutions = (
   writerOf: (number: number) => number,
   synchronisations: readonly Synchronisation[],
 ): Finding[] => {
+  if (synchronisations.length === 0) return [];
   // Per CPU its synchronisations, the latest last: they are taken off from there, as its writes are looked at latest first.
   const byCpu = new Map<number, { readonly left: Synchronisation[]; found: Synchronisation | null }>();
   for (const sync of [...synchronisations].sort((a, b) => a.time - b.time)) {
@@ -26,7 +28,7 @@ export const lateExecutions = (
   for (let i = sights.length - 1; i >= 0; i--) {
     const { version, lastExecution, lastExecutionCpu } = sights[i]!;
     if (first !== null && lastExecution > first.time) {
-      const message = `CPU ${lastExecutionCpu} executed word ${word} of write ${version.number} at ${lastExecution / 1000} ns, after CPU ${first.cpu} had written it as write ${newer} and its synchronisation had returned at ${first.time / 1000} ns`;
+      const message = `write ${newer} by CPU ${first.cpu} to ${place(word)}: its writer’s synchronisation had returned at ${ns(first.time)}, and CPU ${lastExecutionCpu} executed at ${ns(lastExecution)} what write ${version.number} had left`;
       findings.push({ id: 'X1', message, timePs: lastExecution });
     }
     const own = byCpu.get(writerOf(version.number));

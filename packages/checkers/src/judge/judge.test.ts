@@ -1,3 +1,4 @@
+import type { Comparison } from '@numalab/node-worker';
 import { describe, expect, it } from 'vitest';
 import { type JudgeInput, type Judgement, judge } from './judge.ts';
 import {
@@ -103,22 +104,22 @@ describe('rules that nodes report', () => {
     expect(broken(judge(input))).toEqual([id]);
   });
 
-  it.each(['T1', 'T2', 'T3', 'T4', 'T6', 'M1'])('%s is broken by a finding about tables', (id) => {
+  it.each(['T1', 'T2', 'T3', 'T4', 'T5', 'T6', 'M1'])('%s is broken by a finding about tables', (id) => {
     isBroken({ ...good, tableFindings: [{ id, message: 'node 1: no good', timePs: 0 }] }, id, 'node 1: no good');
   });
 
   it('K1 is broken by a comparison that failed', () => {
-    const comparison = { id: 'K1', message: 'CPU 1 compared offset 0x190', timePs: 3 };
-    isBroken(
-      withNode(good, 0, () => ({ comparisons: [comparison] })),
-      'K1',
-      'CPU 1 compared offset 0x190',
-    );
+    const found = { word: WORD, cpu: 1, issue: 2_500_000, end: 2_600_000, value: NEW, number: 1, expected: -1 };
+    const comparing = (comparison: Comparison): JudgeInput => withNode(good, 0, () => ({ comparisons: [comparison] }));
+    expect(broken(judge(comparing(found)))).toEqual([]);
+    isBroken(comparing({ ...found, value: BOOT_VALUE, number: 0 }), 'K1', 'write 1 had ended', 'CPU 1 loaded word 100');
+    isBroken(comparing({ ...found, value: 5 }), 'K1', 'CPU 1', 'which the order did not hold there');
+    isBroken(comparing({ ...found, expected: 7 }), 'K1', 'CPU 1', 'should have left 0x7');
   });
 
   it('R4, X1 and K1 ask nothing of levels that do not promise it', () => {
     const findings = [{ id: 'R4', message: 'back', timePs: 1 }];
-    const comparisons = [{ id: 'K1', message: 'differs', timePs: 1 }];
+    const comparisons = [{ word: WORD, cpu: 1, issue: 10, end: 20, value: 7, number: 0, expected: -1 }];
     const declared = (level: 'eventual' | 'ordered'): JudgeInput =>
       withNode(sampleInput(2, level, [WRITE], COMPLETED), 0, () => ({ findings, comparisons }));
     expect(broken(judge(declared('ordered')))).toEqual(['R4']);
@@ -126,8 +127,11 @@ describe('rules that nodes report', () => {
   });
 
   it('L1 is broken by a core that never ended its task, unless the run was cut off', () => {
-    const input = withNode(good, 0, () => ({ stuck: ['CPU 1 never ended its task'] }));
-    isBroken(input, 'L1', 'CPU 1');
+    const input = withNode(good, 0, () => ({
+      waits: [{ cpu: 1, node: 0, what: 'the lock patch_lock', since: -1, word: -1, lock: 1, interrupters: [] }],
+      locks: [{ lock: 1, cpu: 3 }],
+    }));
+    isBroken(input, 'L1', 'CPU 1 waits for ever for the lock patch_lock, which CPU 3 holds');
     expect(broken(judge({ ...input, interrupted: true }))).toEqual([]);
   });
 });
@@ -162,13 +166,16 @@ describe('the verdict', () => {
   });
 
   it('names the first broken rule as its reason', () => {
-    expect(judge(bad).reason).toMatch(/^R5: completed does not hold: CPU 3 issued a fetch of word 100/);
+    expect(judge(bad).reason).toMatch(
+      /^write 1 by CPU 0 to word 100 .* CPU 3 on node 1 issued a fetch .*\(R5: the declared level holds\)$/,
+    );
   });
 
   it('says of every rule how often it was put to the test', () => {
     const { rules } = judge(sampleInput(2, 'completed', [WRITE], COMPLETED));
     const evidence = Object.fromEntries(rules.map((rule) => [rule.id, rule.evidence]));
     expect(evidence).toMatchObject({ R1: 2, R2: 1, R3: 3, R4: 3, R5: 1 });
-    expect(rules.every(({ held }) => held)).toBe(true);
+    expect(rules.every(({ held, complete }) => held && complete)).toBe(true);
+    for (const { says, doesNotVerify } of rules) expect(says.length * doesNotVerify.length).toBeGreaterThan(0);
   });
 });

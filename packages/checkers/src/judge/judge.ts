@@ -1,26 +1,34 @@
 import type { HypervisorReport } from '@numalab/hypervisor';
-import type { Finding, MachineSpec, NodeReport, Synchronisation } from '@numalab/node-worker';
+import type { Finding, MachineSpec, NodeReport } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
+import { Budget } from './budget.ts';
+import type { Refutation } from './counter-example.ts';
 import { type AppliedJudgement, judgeApplied, WritePages } from './judge-applied.ts';
-import { lateExecutions } from './judge-executions.ts';
+import { type FetchJudgement, judgeFetches } from './judge-fetches.ts';
+import { judgePools } from './judge-pools.ts';
+import { judgeProgress } from './judge-progress.ts';
 import { judgeReplicas, judgeWrites } from './judge-replicas.ts';
-import { type CounterExample, judgeWord } from './judge-word.ts';
-import { type TimedWrite, timedWrites, versionsByWord } from './timeline.ts';
+import { judgeStores } from './judge-stores.ts';
+import { appliedAtOf, brokenLevel, isAtLeast, refutations, strongestHeld } from './levels.ts';
+import { RULES, ruleOf } from './rules.ts';
+import { type TimedWrite, timedWrites } from './timeline.ts';
 
 export type Verdict = 'pass' | 'fail' | 'unknown';
 
 /** A rule's result over a run: how often it was put to the test, and whether it held. */
 export interface RuleResult {
   readonly id: string;
+  readonly says: string;
   readonly held: boolean;
+  /** Whether the declared level asks for it: a rule that nobody asked for breaks nothing. */
+  readonly demanded: boolean;
   readonly evidence: number;
-}
-
-/** A level that fetches or applications refuted, with the shortest counter-example. */
-export interface Refutation {
-  readonly level: Guarantee;
-  readonly message: string;
-  readonly timePs: number;
+  /** Everything of it was judged before the budget ran out. */
+  readonly complete: boolean;
+  /** What its judge cannot tell. */
+  readonly doesNotVerify: string;
+  /** The first finding, if it did not hold. */
+  readonly example: Finding | null;
 }
 
 export interface JudgeInput {
@@ -29,11 +37,13 @@ export interface JudgeInput {
   readonly hypervisor: HypervisorReport;
   /** Value of a word (offset from `_text` in words) when replication began. */
   readonly valueAtBoot: (word: number) => number;
-  /** Findings of the judges of tables: T1 to T4, T6. */
+  /** Findings of the judges of tables and translations: T1 to T6. */
   readonly tableFindings: readonly Finding[];
-  /** Table entries and edits that those judged. */
+  /** Table entries, edits and cached translations that those judged. */
   readonly tableEvidence: Readonly<Record<string, number>>;
   readonly minEvidence: number;
+  /** Entries of the history that judges may look at; default: all. */
+  readonly budget?: number;
   /** The run was cut off: what was under way is nobody's fault. */
   readonly interrupted: boolean;
   /** Rules that must be broken: the run passes only if each was, and no other. */
@@ -53,193 +63,156 @@ export interface Judgement {
   readonly writes: readonly TimedWrite[];
 }
 
-const earliest = <Timed extends { readonly timePs: number }>(items: readonly Timed[]): Timed | null =>
-  items.reduce<Timed | null>((best, item) => (best === null || item.timePs < best.timePs ? item : best), null);
+/** Rules that only some levels ask for: the weakest of these. */
+const DEMANDED_FROM: Readonly<Record<string, Guarantee>> = { R4: 'ordered', X1: 'completed', K1: 'completed' };
+/** Rules whose judges the budget can stop. */
+const BUDGETED: ReadonlySet<string> = new Set(['R3', 'R5', 'R6', 'X1', 'K1']);
 
-interface Fetches {
-  readonly counterExamples: readonly CounterExample[];
-  readonly invented: readonly Finding[];
-  readonly late: readonly Finding[];
-  readonly evidence: { completed: number; atomic: number; ordered: number; fetches: number; synchronisations: number };
-}
+/** A finding as one line: the cause first, then the rule. */
+export const findingText = ({ id, message }: Finding): string => `${message} (${id}: ${ruleOf(id).says})`;
 
-const judgeFetches = (input: JudgeInput, writes: readonly TimedWrite[]): Fetches => {
-  const { coresPerNode } = input.spec;
-  const writerOf = (number: number): number => {
-    const write = writes[number - 1];
-    return write === undefined ? -1 : write.node * coresPerNode + write.core;
-  };
-  const byWord = versionsByWord(writes, input.valueAtBoot);
-  const logs = new Map<number, NodeReport['words'][number][]>();
-  const counterExamples: CounterExample[] = [];
-  const invented: Finding[] = [];
-  const late: Finding[] = [];
-  const evidence = { completed: 0, atomic: 0, ordered: 0, fetches: 0, synchronisations: 0 };
-  for (const node of input.nodes) {
-    for (const log of node.words) {
-      const list = logs.get(log.word);
-      if (list === undefined) logs.set(log.word, [log]);
-      else list.push(log);
-    }
-  }
-  const syncs = new Map<number, Synchronisation[]>();
-  for (const node of input.nodes) {
-    for (const sync of node.synchronisations) {
-      evidence.synchronisations++;
-      const list = syncs.get(sync.word);
-      if (list === undefined) syncs.set(sync.word, [sync]);
-      else list.push(sync);
-    }
-  }
-  for (const [word, wordLogs] of logs) {
-    const value = input.valueAtBoot(word);
-    const versions = byWord.get(word) ?? [{ number: 0, value, begin: -Infinity, end: -Infinity }];
-    const judged = judgeWord(word, versions, wordLogs);
-    counterExamples.push(...judged.counterExamples);
-    for (const { message, timePs } of judged.invented) invented.push({ id: 'R3', message, timePs });
-    late.push(...lateExecutions(word, judged.sights, writerOf, syncs.get(word) ?? []));
-    evidence.completed += judged.completedEvidence;
-    evidence.atomic += judged.atomicEvidence;
-    for (const log of wordLogs) {
-      for (let i = 0; i < log.numbers.length; i++) {
-        evidence.fetches += log.counts[i]!;
-        if (log.numbers[i]! > 0) evidence.ordered += log.counts[i]!;
-      }
-    }
-  }
-  return { counterExamples, invented, late, evidence };
+const isDemanded = (id: string, spec: MachineSpec, declared: Guarantee | null): boolean => {
+  if (id === 'R6') return spec.wholeWrites ?? false;
+  const from = DEMANDED_FROM[id];
+  return from === undefined || isAtLeast(declared, from);
 };
 
-const isAtLeast = (level: Guarantee | null, other: Guarantee): boolean =>
-  level !== null && GUARANTEES.indexOf(level) >= GUARANTEES.indexOf(other);
-
-/** The strongest level that nothing refutes and that enough fetches could have refuted. */
-const strongestHeld = (
-  refuted: readonly Refutation[],
-  evidence: Readonly<Record<Guarantee, number>>,
-  minEvidence: number,
-): Guarantee | null => {
-  let held: Guarantee | null = null;
-  for (const level of GUARANTEES) {
-    if (refuted.some((refutation) => refutation.level === level) || evidence[level] < minEvidence) break;
-    held = level;
-  }
-  return held;
-};
-
-const refutations = (
-  applied: readonly AppliedJudgement[],
-  fetches: Fetches,
-  diverged: readonly Finding[],
-): Refutation[] => {
-  const out: Refutation[] = [];
-  const add = (level: Guarantee, finding: { message: string; timePs: number } | null | undefined): void => {
-    if (finding) out.push({ level, message: finding.message, timePs: finding.timePs });
-  };
-  add('eventual', diverged[0]);
-  add('ordered', earliest(applied.flatMap(({ ordered }) => ordered ?? [])));
-  for (const level of ['completed', 'atomic'] as const) {
-    add(level, earliest(fetches.counterExamples.filter((example) => example.level === level)));
-  }
-  return out;
-};
-
-/** What each node's log of its copy says; nothing where nothing is replicated, and none of the primary where nothing traps. */
-export const judgeLogs = (
-  { spec, nodes, interrupted }: JudgeInput,
+/** Findings of every rule, whether it is asked for or not. */
+const findingsOf = (
+  input: JudgeInput,
   writes: readonly TimedWrite[],
-): AppliedJudgement[] => {
+  fetches: FetchJudgement,
+  applied: readonly AppliedJudgement[],
+  level: readonly Finding[],
+): { readonly found: ReadonlyMap<string, readonly Finding[]>; readonly tests: Readonly<Record<string, number>> } => {
+  const { nodes, interrupted, tableFindings } = input;
+  const of = (id: string): Finding[] => nodes.flatMap((node) => node.findings.filter((finding) => finding.id === id));
+  const ofTables = (id: string): Finding[] => tableFindings.filter((finding) => finding.id === id);
+  const replicas = judgeReplicas(input, writes);
+  const progress = interrupted ? { findings: [], tests: 0 } : judgeProgress(nodes, input.hypervisor);
+  const found = new Map<string, readonly Finding[]>([
+    ['R1', replicas.findings],
+    ['R2', [...judgeWrites(input, writes, applied), ...of('R2')]],
+    ['R3', [...of('R3'), ...fetches.invented]],
+    ['R4', of('R4')],
+    ['R5', level],
+    ['R6', fetches.torn],
+    ['X1', fetches.late],
+    ['K1', fetches.comparisons],
+    ['E1', [...of('E1'), ...judgeStores(nodes, writes)]],
+    ...['T1', 'T2', 'T3', 'T4', 'T5', 'T6'].map((id): [string, Finding[]] => [id, [...of(id), ...ofTables(id)]]),
+    ['L1', progress.findings],
+    ['M1', [...of('M1'), ...ofTables('M1'), ...judgePools(nodes)]],
+  ]);
+  const { evidence } = fetches;
+  const tests = {
+    R1: replicas.compared,
+    R2: writes.length,
+    R3: nodes.reduce((sum, node) => sum + node.counts.fetches + node.counts.loads, 0),
+    R4: evidence.fetches,
+    R6: evidence.wholeWrites,
+    X1: evidence.synchronisations,
+    K1: evidence.comparisons,
+    E1: nodes.reduce((sum, node) => sum + node.counts.emulationsChecked, 0),
+    L1: progress.tests,
+    M1: nodes.length,
+    ...input.tableEvidence,
+  };
+  return { found, tests };
+};
+
+/** What each node's log of its copy says; nothing where nothing is replicated. */
+export const judgeLogs = ({ spec, nodes, hypervisor, interrupted }: JudgeInput): AppliedJudgement[] => {
   if (spec.strategy === 'none') return [];
-  const byPage = new WritePages(spec, writes);
-  const copies = spec.strategy === 'stage1' ? nodes.slice(1) : nodes;
-  return copies.map(({ id, applied }) => judgeApplied(id, applied, byPage, !interrupted));
+  const writes = new WritePages(
+    spec,
+    hypervisor.journal.map(({ write }) => write),
+  );
+  return nodes.map(({ id, applied }) => judgeApplied(id, applied, writes, !interrupted));
 };
 
 /**
  * Decides a run: every rule of the list, the strongest level that held, and the verdict. Pass: nothing is broken and the
- * declared level held with enough evidence. Unknown: nothing is broken, but too few fetches could have broken it.
+ * declared level held with enough evidence. Unknown: nothing is broken, but too few fetches could have broken it, or the
+ * budget ended first. What each rule's judge verifies and does not is in {@link RULES}.
  */
 export const judge = (input: JudgeInput): Judgement => {
   const { spec, nodes, minEvidence } = input;
-  const declared = spec.strategy === 'stage2' ? spec.guarantee : null;
+  const declared = spec.strategy === 'none' ? null : spec.guarantee;
   const writes = timedWrites(spec, nodes, input.hypervisor);
-  const fetches = judgeFetches(input, writes);
-  const replicas = judgeReplicas(input, writes);
-  const applied = judgeLogs(input, writes);
-  const lost = judgeWrites(input, writes, applied);
+  const budget = new Budget(input.budget ?? Infinity);
+  const nodeOf = (cpu: number): number => Math.floor(cpu / spec.coresPerNode);
+  const writerOf = (number: number): number => {
+    const write = writes[number - 1];
+    return write === undefined || write.node < 0 ? -1 : write.node * spec.coresPerNode + write.core;
+  };
+  const fetches = judgeFetches(nodes, writes, writerOf, input.valueAtBoot, budget);
+  const applied = judgeLogs(input);
   const applications = nodes.reduce((sum, node) => sum + node.applied.kinds.length, 0);
+  const replicas = judgeReplicas(input, writes);
   const evidence: Record<Guarantee, number> = {
     eventual: replicas.compared,
-    ordered: spec.strategy === 'stage2' ? Math.min(applications, fetches.evidence.ordered) : fetches.evidence.ordered,
+    ordered: spec.strategy === 'none' ? fetches.evidence.ordered : Math.min(applications, fetches.evidence.ordered),
     completed: fetches.evidence.completed,
     atomic: fetches.evidence.atomic,
   };
-  const refuted = refutations(applied, fetches, replicas.findings);
+  const disordered = applied.flatMap(({ ordered }) => ordered ?? []);
+  const refuted = refutations(replicas.findings, disordered, fetches.shortest, {
+    writes,
+    writerOf,
+    nodeOf,
+    appliedAt: appliedAtOf(nodes),
+  });
+  const unjudged: readonly Guarantee[] = budget.exhausted ? ['completed', 'atomic'] : [];
   // A run without writes holds what it declares vacuously.
-  const held = writes.length === 0 ? declared : strongestHeld(refuted, evidence, minEvidence);
-  const fromNodes = (id: string): Finding[] =>
-    nodes.flatMap((node) => node.findings.filter((finding) => finding.id === id));
-  const broken = new Map<string, readonly Finding[]>([
-    ['R1', replicas.findings],
-    ['R2', [...lost, ...fromNodes('R2')]],
-    ['R3', [...fromNodes('R3'), ...fetches.invented]],
-    ['R4', isAtLeast(declared, 'ordered') ? fromNodes('R4') : []],
-    ['R5', brokenLevel(declared, refuted)],
-    ['X1', isAtLeast(declared, 'completed') ? fetches.late : []],
-    ['K1', isAtLeast(declared, 'completed') ? nodes.flatMap((node) => node.comparisons) : []],
-    ['E1', fromNodes('E1')],
-    ...['T1', 'T2', 'T3', 'T4', 'T6'].map((id): [string, Finding[]] => [
+  const held = writes.length === 0 ? declared : strongestHeld(refuted, evidence, minEvidence, unjudged);
+  const { found, tests } = findingsOf(input, writes, fetches, applied, brokenLevel(declared, refuted));
+  const rules = RULES.map(({ id, says, doesNotVerify }): RuleResult => {
+    const findings = found.get(id)!;
+    const count = id === 'R5' ? (declared === null ? 0 : evidence[declared]) : (tests[id as keyof typeof tests] ?? 0);
+    return {
       id,
-      input.tableFindings.filter((f) => f.id === id),
-    ]),
-    ['L1', input.interrupted ? [] : [...fromNodes('L1'), ...stuck(nodes)]],
-    ['M1', [...fromNodes('M1'), ...input.tableFindings.filter((f) => f.id === 'M1')]],
-  ]);
-  const tested: Record<string, number> = {
-    R1: replicas.compared,
-    R2: writes.length,
-    R3: nodes.reduce((sum, node) => sum + node.counts.fetches + node.counts.loads, 0),
-    R4: fetches.evidence.fetches,
-    R5: declared === null ? 0 : evidence[declared],
-    X1: fetches.evidence.synchronisations,
-    K1: nodes.reduce((sum, node) => sum + node.counts.compared, 0),
-    E1: nodes.reduce((sum, node) => sum + node.counts.emulationsChecked, 0),
-    L1: nodes.length,
-    M1: nodes.length,
-    ...input.tableEvidence,
-  };
-  const violations = [...broken.values()].flat();
-  const rules = [...broken].map(([id, findings]) => ({ id, held: findings.length === 0, evidence: tested[id] ?? 0 }));
-  const { verdict, reason } = decide(input, declared, held, evidence, violations, writes.length);
+      says,
+      held: findings.length === 0,
+      demanded: isDemanded(id, spec, declared),
+      evidence: count,
+      complete: !budget.exhausted || !BUDGETED.has(id),
+      doesNotVerify,
+      example: findings[0] ?? null,
+    };
+  });
+  const violations = rules.flatMap(({ id, demanded }) => (demanded ? found.get(id)! : []));
+  const exhausted = budget.exhausted ? (input.budget ?? 0) : -1;
+  const { verdict, reason } = decide(input, { declared, held, evidence, violations, exhausted, writes: writes.length });
   return { verdict, reason, declared, held, evidence, refuted, violations, rules, writes };
 };
 
-const stuck = (nodes: readonly NodeReport[]): Finding[] =>
-  nodes.flatMap((node) => node.stuck.map((message) => ({ id: 'L1', message, timePs: 0 })));
+interface Decision {
+  readonly declared: Guarantee | null;
+  readonly held: Guarantee | null;
+  readonly evidence: Readonly<Record<Guarantee, number>>;
+  readonly violations: readonly Finding[];
+  /** The budget that ran out, -1: none did. */
+  readonly exhausted: number;
+  readonly writes: number;
+}
 
-const brokenLevel = (declared: Guarantee | null, refuted: readonly Refutation[]): Finding[] =>
-  refuted
-    .filter(({ level }) => isAtLeast(declared, level))
-    .map(({ level, message, timePs }) => ({ id: 'R5', message: `${level} does not hold: ${message}`, timePs }));
-
-const decide = (
-  input: JudgeInput,
-  declared: Guarantee | null,
-  held: Guarantee | null,
-  evidence: Readonly<Record<Guarantee, number>>,
-  violations: readonly Finding[],
-  writes: number,
-): { verdict: Verdict; reason: string } => {
+const decide = (input: JudgeInput, decision: Decision): { verdict: Verdict; reason: string } => {
   const { expect, minEvidence } = input;
+  const { declared, held, evidence, violations, exhausted, writes } = decision;
   if (expect.length > 0) {
     const missing = expect.filter((id) => !violations.some((finding) => finding.id === id));
-    const others = violations.filter((finding) => !expect.includes(finding.id));
-    if (others.length > 0) return { verdict: 'fail', reason: `${others[0]!.id}: ${others[0]!.message}` };
+    const other = violations.find((finding) => !expect.includes(finding.id));
+    if (other !== undefined) return { verdict: 'fail', reason: findingText(other) };
     if (missing.length > 0)
       return { verdict: 'fail', reason: `expected to be broken, but held: ${missing.join(', ')}` };
     return { verdict: 'pass', reason: `broken as expected: ${expect.join(', ')}` };
   }
-  if (violations.length > 0) return { verdict: 'fail', reason: `${violations[0]!.id}: ${violations[0]!.message}` };
+  if (violations.length > 0) return { verdict: 'fail', reason: findingText(violations[0]!) };
+  if (exhausted >= 0) {
+    const reason = `no rule was broken in what was judged, but the budget of ${exhausted} entries ran out`;
+    return { verdict: 'unknown', reason };
+  }
   if (declared === null || writes === 0) return { verdict: 'pass', reason: 'no rule was broken' };
   if (isAtLeast(held, declared)) return { verdict: 'pass', reason: `${declared} held, and no rule was broken` };
   const weak = GUARANTEES.find((level) => evidence[level] < minEvidence)!;

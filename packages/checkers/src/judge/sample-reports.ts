@@ -38,8 +38,10 @@ export const logOf = (word: number, fetches: readonly SampleFetch[]): WordLog =>
     values: [],
     counts: [],
     lastIssue: [],
+    lastIssueEnd: [],
     lastIssueCpu: [],
     firstEnd: [],
+    firstEndIssue: [],
     firstEndCpu: [],
     lastExecution: [],
     lastExecutionCpu: [],
@@ -53,14 +55,20 @@ export const logOf = (word: number, fetches: readonly SampleFetch[]): WordLog =>
     log.values.push(seen[0]!.value);
     log.counts.push(seen.length);
     log.lastIssue.push(last.issue);
+    log.lastIssueEnd.push(last.end);
     log.lastIssueCpu.push(last.cpu);
     log.firstEnd.push(first.end);
+    log.firstEndIssue.push(first.issue);
     log.firstEndCpu.push(first.cpu);
     log.lastExecution.push(executed.end);
     log.lastExecutionCpu.push(executed.cpu);
   }
   return log;
 };
+
+/** Words as bytes, little-endian. */
+const bytesOf = (words: readonly number[]): number[] =>
+  words.flatMap((word) => [0, 8, 16, 24].map((shift) => (word >>> shift) & 255));
 
 /** The log of a node that stored these writes. */
 export const logOfStores = (numbers: readonly number[]): ApplyEntries => ({
@@ -91,7 +99,6 @@ export const sampleInput = (
         loads: 0,
         applied: writes.length,
         emulationsChecked: 0,
-        compared: 0,
       },
       words: [...new Set(own.map(({ word }) => word))].map((word) =>
         logOf(
@@ -99,15 +106,21 @@ export const sampleInput = (
           own.filter((fetch) => fetch.word === word),
         ),
       ),
+      groups: [],
       findings: [],
       comparisons: [],
       applied: logOfStores(writes.map((_, i) => i + 1)),
       pages: [],
       synchronisations: [],
-      times: writes.flatMap(({ node, begin, end }, i) =>
-        node === id && end >= 0 ? [{ number: i + 1, begin, end, core: 0, maintained: end }] : [],
+      times: writes.flatMap(({ node, begin, end, word, values }, i) =>
+        node === id && end >= 0
+          ? [{ number: i + 1, begin, end, core: 0, maintained: end, offset: word * 4, bytes: bytesOf(values) }]
+          : [],
       ),
-      stuck: [],
+      waits: [],
+      locks: [],
+      poolFailures: 0,
+      poolFailuresReported: 0,
       copy: {
         words: Int32Array.from(words),
         values: Uint32Array.from(words, (word) => changes.get(word)!.value),

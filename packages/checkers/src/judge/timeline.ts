@@ -30,7 +30,7 @@ export const timedWrites = (
   nodes: readonly NodeReport[],
   hypervisor: HypervisorReport,
 ): readonly TimedWrite[] => {
-  if (spec.strategy !== 'stage2') {
+  if (spec.strategy === 'none') {
     const spans = new Map<number, { begin: number; end: number; node: number; core: number }>();
     for (const node of nodes) {
       for (const { number, begin, end, core } of node.directStores) {

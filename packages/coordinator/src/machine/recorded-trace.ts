@@ -120,8 +120,7 @@ export const prepareTrace = (
   const after = shareArray(image.words);
   replayOver(trace, after, file);
   const vcpus = scenario.machine.nodes * scenario.machine.coresPerNode;
-  const relocated = scenario.replication.strategy === 'stage1';
-  const plan = planRecordedWriter(shareTrace(trace), ranges, vcpus, request.protectAt, request.spread, relocated);
+  const plan = planRecordedWriter(shareTrace(trace), ranges, vcpus, request.protectAt, request.spread);
   const { writer, bootRows, inHoles } = plan;
   return {
     index,

@@ -1,3 +1,4 @@
+import { findingText, ruleOf } from '@numalab/checkers';
 import type { KernelImage } from '@numalab/kernel';
 import type { CommandContext } from '../commands/context.ts';
 import { wrap } from '../commands/text.ts';
@@ -5,7 +6,7 @@ import type { Scenario } from '../scenario/scenario.ts';
 import { formatDuration, formatSize } from '../scenario/units.ts';
 import { formatCount, formatTime } from './format.ts';
 import { type FigureRow, figureRows } from './report-figures.ts';
-import type { MeasuredRun, RunResult } from './run-result.ts';
+import type { RunResult } from './run-result.ts';
 
 /** What the text needs beside the result. */
 export interface ReportContext {
@@ -19,25 +20,6 @@ export interface ReportContext {
 
 const VIOLATIONS_SHOWN = 5;
 const LABEL_WIDTH = 11;
-
-/** What each rule says, in a few words. */
-const RULES: Readonly<Record<string, string>> = {
-  R1: 'every replica equals the reference at the end',
-  R2: 'no write is lost or applied twice',
-  R3: 'every word fetched or loaded was written there',
-  R4: 'no core goes back in the order',
-  R5: 'the declared level holds',
-  X1: 'no core executes an older word after the writer’s synchronisation',
-  K1: 'a writer that compares first finds what the reference holds',
-  E1: 'a trapped store is as if executed exactly once',
-  T1: 'tables are well-formed and belong to EL2',
-  T2: 'replicated leaves are read-only and map the right copy',
-  T3: 'what EL2 took is annotated in every table',
-  T4: 'break-before-make and TLB invalidation',
-  T6: 'tables of all nodes agree outside the range',
-  L1: 'every trap retires',
-  M1: 'pools give back what was taken',
-};
 
 /** `LABEL text`, broken into lines, the text in a column of its own. */
 const field = (label: string, text: string, columns: number): string[] =>
@@ -68,8 +50,8 @@ const verdictLines = (result: RunResult, context: ReportContext): string[] => {
   for (const { id, message, timePs } of shown) {
     const when = timePs > 0 ? `, at ${formatTime(timePs)}` : '';
     // The cause stands in the first line already.
-    const what = result.reason === `${id}: ${message}` ? '' : `: ${withSymbols(message, image)}`;
-    lines.push(...wrap(`  broken${when}: ${id}, ${RULES[id] ?? 'unknown rule'}${what}`, columns, '    '));
+    const what = result.reason === findingText({ id, message, timePs }) ? '' : `: ${withSymbols(message, image)}`;
+    lines.push(...wrap(`  broken${when}: ${id}, ${ruleOf(id).says}${what}`, columns, '    '));
   }
   const more = result.violationCount - shown.length;
   if (more > 0) lines.push(`  and ${formatCount(more)} more`);
@@ -79,20 +61,6 @@ const verdictLines = (result: RunResult, context: ReportContext): string[] => {
 const writerText = ({ kernel }: Scenario): string =>
   kernel.writers.length === 0 ? 'no writers' : kernel.writers.map(({ kind }) => kind).join(', ');
 
-/** How text is updated where EL2 has no part in it, by strategy. */
-const WITHOUT_PROTOCOL: Readonly<Record<MeasuredRun['strategy'], string>> = {
-  none: 'none: every node fetches the one copy on node 0',
-  stage1: 'per-node stage 1: the kernel patches its copies itself, where its writers are hooked',
-  stage2: 'per-node stage 2',
-};
-
-/** The same, as a column's head. */
-const COLUMN: Readonly<Record<MeasuredRun['strategy'], string>> = {
-  none: 'one copy',
-  stage1: 'stage1',
-  stage2: 'stage2',
-};
-
 const setupLines = (result: RunResult, context: ReportContext): string[] => {
   const { machine, workload, hypervisor, replication } = context.scenario;
   const { columns, image } = context;
@@ -100,7 +68,7 @@ const setupLines = (result: RunResult, context: ReportContext): string[] => {
   const name = image.format === 'builtin' ? 'builtin' : image.name;
   const update =
     result.protocol === null
-      ? WITHOUT_PROTOCOL[result.strategy]
+      ? 'none: every node fetches the one copy on node 0'
       : `per-node stage 2, protocol ${result.protocol} (declares ${declared}), order ${hypervisor.serialisation} on node ${hypervisor.node}`;
   const size = `${formatSize(machine.memoryPerNode)} each, granule ${machine.stage2.granule}, ${machine.stage2.population} population`;
   return [
@@ -140,7 +108,7 @@ const tableLines = (result: RunResult, context: ReportContext): string[] => {
     `${name.padEnd(34)}${run.padStart(width)}${both ? baseline.padStart(width) : ''}`.trimEnd();
   const heads = {
     name: '',
-    run: result.protocol === null ? COLUMN[result.strategy] : `stage2, ${result.protocol}`,
+    run: result.protocol === null ? 'one copy' : `stage2, ${result.protocol}`,
     baseline: 'one copy',
   };
   return [
@@ -149,17 +117,24 @@ const tableLines = (result: RunResult, context: ReportContext): string[] => {
   ];
 };
 
-const ruleLines = (result: RunResult, { columns }: ReportContext): string[] => {
+const ruleLines = (result: RunResult, { columns, image }: ReportContext): string[] => {
   const { rules } = result;
   const text = (held: boolean): string =>
     rules
-      .filter((rule) => rule.held === held && (!held || rule.evidence > 0))
+      .filter((rule) => rule.held === held && (held ? rule.evidence > 0 : rule.demanded))
       .map(({ id, evidence }) => (held ? `${id} ${formatCount(evidence)}` : id))
       .join(', ');
+  const unasked = rules.filter((rule) => !rule.held && !rule.demanded);
   const idle = rules.filter((rule) => rule.held && rule.evidence === 0).map(({ id }) => id);
   const lines = field('rules', `held, with the number of tests: ${text(true)}`, columns);
   const broken = text(false);
   if (broken !== '') lines.push(...field('', `broken: ${broken}`, columns));
+  for (const { id, example } of unasked) {
+    const finding = example === null ? '' : `, but does not hold: ${withSymbols(example.message, image)}`;
+    lines.push(...field('', `${id} is not asked for at this level${finding}`, columns));
+  }
+  const limits = rules.filter((rule) => rule.evidence > 0 && rule.demanded && !rule.complete).map(({ id }) => id);
+  if (limits.length > 0) lines.push(...field('', `judged in part, the budget ran out: ${limits.join(', ')}`, columns));
   if (idle.length > 0) lines.push(...field('', `never put to the test: ${idle.join(', ')}`, columns));
   return lines;
 };

@@ -1,5 +1,6 @@
 import { InputError } from '@numalab/base';
-import type { Judgement, Verdict } from '@numalab/checkers';
+import { findingText, type Judgement, type Verdict } from '@numalab/checkers';
+import type { NodeReport } from '@numalab/node-worker';
 import { GUARANTEES } from '@numalab/protocols';
 import { type JudgedRun, type PlacementOptions, runMachine } from '../engine/run-machine.ts';
 import { buildSpec, type PreparedMachine, type SpecOverrides } from '../machine/build-spec.ts';
@@ -37,18 +38,24 @@ const verdictOf = (
 ): { readonly verdict: Verdict; readonly reason: string } => {
   if (!interrupted) return { verdict, reason };
   const broken = violations.find(({ id }) => !expect.includes(id));
-  if (broken !== undefined) return { verdict: 'fail', reason: `${broken.id}: ${broken.message}` };
+  if (broken !== undefined) return { verdict: 'fail', reason: findingText(broken) };
   return { verdict: 'unknown', reason: 'interrupted; no rule was broken until then' };
 };
 
 const isWeak = (judgement: Judgement): boolean =>
   judgement.declared !== null && GUARANTEES.indexOf(judgement.declared) < GUARANTEES.indexOf('completed');
 
-const warningsOf = (scenario: Scenario, judgement: Judgement): string[] => {
+const warningsOf = (scenario: Scenario, judgement: Judgement, nodes: readonly NodeReport[]): string[] => {
   const warnings: string[] = [];
   if (isWeak(judgement)) {
     warnings.push(
       `${scenario.replication.protocol} declares ${judgement.declared}, which is too weak for Linux: it relies on completed, that no core fetches the old word once the writer’s store is over`,
+    );
+  }
+  const exhausted = nodes.filter(({ poolFailures }) => poolFailures > 0).map(({ id }) => id);
+  if (exhausted.length > 0) {
+    warnings.push(
+      `the stage-2 pool of node ${exhausted.join(', ')} was exhausted: MMIO was unmapped to make room, and where that did not help the kernel got an abort`,
     );
   }
   return warnings;
@@ -93,7 +100,7 @@ export const runWithMachine = async (scenario: Scenario, options: RunScenarioOpt
     seed,
     mode: 'sim',
     placement: placement.placement,
-    protocol: prepared.spec.strategy === 'stage2' ? scenario.replication.protocol : null,
+    protocol: prepared.spec.strategy === 'none' ? null : scenario.replication.protocol,
     ...verdictOf(judgement, scenario.checks.expect, raw.interrupted),
     interrupted: raw.interrupted,
     guarantee: {
@@ -112,7 +119,7 @@ export const runWithMachine = async (scenario: Scenario, options: RunScenarioOpt
     comparison: await compare(scenario, options, measured),
     assumptions: assumptionsOf(scenario, prepared),
     recorded: prepared.recorded ?? null,
-    warnings: warningsOf(scenario, judgement),
+    warnings: warningsOf(scenario, judgement, raw.nodes),
   };
   return { result, prepared, judged };
 };
@@ -134,7 +141,6 @@ export const checkCasemate = (scenario: Scenario, placement: 'inline' | 'threads
   if (granule !== '4K') fail('machine.stage2.granule', `needs 4K, not ${granule}`);
   if (lpa2) fail('machine.stage2.lpa2', 'needs false');
   if (ipaBits !== 48) fail('machine.stage2.ipaBits', `needs 48, not ${ipaBits}`);
-  const { strategy } = scenario.replication;
-  if (strategy !== 'stage2') fail('replication.strategy', `needs stage-2 tables; ${strategy} has none`);
+  if (scenario.replication.strategy === 'none') fail('replication.strategy', 'needs stage-2 tables; none has none');
   if (placement !== 'inline') throw new InputError('--casemate', 'needs --placement inline');
 };

@@ -18,27 +18,10 @@ function* writeThroughFixmap(cpu: KernelCpu, offset: number, words: readonly num
   return stored;
 }
 
-/**
- * ktext_replication_patch: where the kernel keeps copies of its text, what was stored to node 0's is stored to every other
- * through the linear map. By the text's VA a core reaches its own node's copy alone ([arm64 reference 1.3]).
- */
-function* patchCopies(cpu: KernelCpu, offset: number, words: readonly number[]): Step<void> {
-  const copies = cpu.copyAliases(offset);
-  const bytes = 4 * words.length;
-  if (copies.length > 0 && !cpu.isOnNode0()) yield cpu.cleanInvalidate(cpu.linearAlias(offset), bytes);
-  for (const alias of copies) {
-    yield cpu.store(alias, words);
-    yield cpu.cleanInvalidate(alias, bytes);
-  }
-}
-
 /** aarch64_insn_patch_text_nosync: write, then clean and invalidate by the text's VA. */
 function* patchTextNosync(cpu: KernelCpu, store: PatchStore, on: boolean): Step<void> {
-  const words = on ? store.on : store.off;
-  if (yield writeThroughFixmap(cpu, store.offset, words)) {
-    yield cpu.cleanInvalidate(cpu.imageAlias(store.offset), store.size);
-    yield patchCopies(cpu, store.offset, words);
-    cpu.storesOver();
+  if (yield writeThroughFixmap(cpu, store.offset, on ? store.on : store.off)) {
+    yield cpu.cleanInvalidate(store.offset, store.size);
   }
 }
 
@@ -67,7 +50,7 @@ function* modifyFtrace(cpu: KernelCpu, stores: readonly PatchStore[], on: boolea
   yield cpu.kickAllCpus();
 }
 
-/** aarch64_insn_write_literal_u64: data, so neither maintenance nor synchronisation follows. Nobody tells other copies. */
+/** aarch64_insn_write_literal_u64: data, so neither maintenance nor synchronisation follows. */
 function* writeLiterals(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   for (const store of stores) {
     yield writeThroughFixmap(cpu, store.offset, on ? store.on : store.off);
@@ -82,22 +65,11 @@ function* patchTextStopped(cpu: KernelCpu, stores: readonly PatchStore[], on: bo
   });
 }
 
-/** Stores through the linear map, to all copies (ktext_replication_patch_alternative); returns the VAs to be cleaned. */
-function* storeAlternative(cpu: KernelCpu, offset: number, words: readonly number[]): Step<readonly number[]> {
-  const aliases = [cpu.linearAlias(offset), ...cpu.copyAliases(offset)];
-  for (const alias of aliases) yield cpu.store(alias, words);
-  return aliases.length > 1 ? aliases : [cpu.imageAlias(offset)];
-}
-
 /** apply_alternatives under stop_machine: plain stores through the linear map, one maintenance at the end. */
 function* applyAlternatives(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   yield cpu.stopMachine(function* () {
-    const stored: number[] = [];
-    for (const { offset, on: set, off } of stores) {
-      stored.push(...((yield storeAlternative(cpu, offset, on ? set : off)) as readonly number[]));
-    }
-    yield cpu.cleanAlternatives(stored);
-    cpu.storesOver();
+    for (const store of stores) yield cpu.store(cpu.linearAlias(store.offset), on ? store.on : store.off);
+    yield cpu.cleanAlternatives(offsetsOf(stores));
   });
 }
 
@@ -120,7 +92,7 @@ export function* switchItem(
   const stores = storesOf(item, isFirst);
   yield PATCH[kind](cpu, stores, on);
   // A literal is data: what orders it is the reader's business.
-  if (kind !== 'ftrace-literal') cpu.synchronised(offsetsOf(stores));
+  if (kind !== 'ftrace-literal') cpu.synchronised(stores);
 }
 
 /** One action of a synthetic writer: a store of any form through the linear map, with the synchronisation asked for. */
@@ -133,16 +105,15 @@ export function* storeSynthetic(
 ): Step<void> {
   const body = function* (): Step<void> {
     yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
-    yield cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);
-    cpu.storesOver();
+    yield cpu.cleanInvalidate(offset, form.bytes);
   };
   if (sync === 'stop-machine') yield cpu.stopMachine(body);
   else yield body();
   if (sync === 'kick') yield cpu.kickAllCpus();
-  if (sync !== 'none') cpu.synchronised([offset]);
+  if (sync !== 'none') cpu.synchronised([{ offset, size: form.bytes }]);
 }
 
-/** One row of the recorded writer, through the alias that the real writer used, with the hook that it passed. */
+/** One row of the recorded writer, through the alias that the real writer used. */
 export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number): Step<void> {
   const offset = trace.offset[row]!;
   const words = trace.size[row] === 8 ? [trace.newLo[row]!, trace.newHi[row]!] : [trace.newLo[row]!];
@@ -150,7 +121,5 @@ export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number
   const direct = alias === ALIAS_LINEAR ? cpu.linearAlias(offset) : cpu.imageAlias(offset);
   const stored = yield alias === ALIAS_FIXMAP ? writeThroughFixmap(cpu, offset, words) : cpu.store(direct, words);
   if (!stored) cpu.lost(offset);
-  // aarch64_insn_write_literal_u64, which pokes 8 bytes, has no hook.
-  else if (alias === ALIAS_LINEAR || words.length === 1) yield patchCopies(cpu, offset, words);
   cpu.storesOver();
 }
