@@ -152,6 +152,10 @@ describe('a scenario', () => {
 
   it('made wrong by an option is refused, and the option is named', () => {
     refuses(['run', '--set', 'machine.nodes=-1'], '--set machine.nodes: must be at least 1');
+    refuses(['run', '--set', 'machin.nodes=3'], '--set machin.nodes: unknown key; did you mean machine?');
+    const image = file('short.Image', imageHeader(0x10_0000).subarray(0, 40));
+    refuses(['run', '--set', `kernel.image=${image}`], 'kernel.image: ', 'short.Image: truncated');
+    refuses(['run', '--out', '/proc/none/out'], '--out: ', 'cannot be written to');
     refuses(['run', '--duration', 'long'], '--duration: must be a time');
     refuses(['run', '--protocol', 'akc'], '--protocol: no built-in protocol akc; did you mean ack?');
     refuses(

@@ -1,4 +1,4 @@
-import { assert } from '@numalab/base';
+import { alignUp, assert } from '@numalab/base';
 import {
   allocRoot,
   drain,
@@ -36,6 +36,18 @@ export const RODATA_ATTRS: number = stage2Attributes({
 /** Stage-2 attributes of the replicated range at `offset` from `_text`. */
 export const attrsOf = (spec: MachineSpec, offset: number): number =>
   offset < spec.kernel.text.end ? TEXT_ATTRS : RODATA_ATTRS;
+
+type TextRange = MachineSpec['kernel']['ranges'][number];
+
+/** A range as the parts that differ in {@link attrsOf}: a granule that holds the end of text stays executable. */
+const splitAtRodata = (spec: MachineSpec, range: TextRange): TextRange[] => {
+  const rodata = alignUp(spec.kernel.text.end, GRANULES[spec.granule].bytes);
+  if (rodata <= range.start || rodata >= range.end) return [range];
+  return [
+    { ...range, end: rodata },
+    { ...range, start: rodata },
+  ];
+};
 
 /** A node's stage-2 tables and the EL2 software that edits them. */
 export interface BootedTables {
@@ -108,12 +120,11 @@ export const buildTables = (
   for (const { start, end } of ownedRanges(spec, layout)) {
     assert(drain(editor.annotate(start, end - start, OWNER_HYP)) === 0, 'annotating at boot');
   }
-  for (const range of spec.kernel.ranges) {
-    if (range.kind === 'hole') continue;
-    const copy = range.kind === 'shared' ? 0 : id;
-    const attrs = attrsOf(spec, range.start);
-    const pa = layout.copyPa[copy]! + range.start - layout.spanStart;
-    const status = drain(editor.map(layout.imageIpa + range.start, range.end - range.start, pa, attrs));
+  for (const { start, end, kind } of spec.kernel.ranges.flatMap((range) => splitAtRodata(spec, range))) {
+    if (kind === 'hole') continue;
+    const copy = kind === 'shared' ? 0 : id;
+    const pa = layout.copyPa[copy]! + start - layout.spanStart;
+    const status = drain(editor.map(layout.imageIpa + start, end - start, pa, attrsOf(spec, start)));
     assert(status === 0, `mapping the replicated range at boot: ${status}`);
   }
   const host = hostOf(editor, spec, layout);

@@ -2,7 +2,7 @@ export * from './apply-log.ts';
 export { buildTables, imageWords, ownedRanges, RODATA_ATTRS, TEXT_ATTRS } from './boot.ts';
 export type { Retired, Submission, WriteTimes } from './el2.ts';
 export { NodeHardware, type TableWatcher, type TableWatcherFactory } from './hardware.ts';
-export { homeOf, layOut, type MachineLayout, nodeBase } from './layout.ts';
+export { FIXMAP_TEXT_POKE, homeOf, layOut, type MachineLayout, nodeBase } from './layout.ts';
 export {
   type Comparison,
   type DirectStore,

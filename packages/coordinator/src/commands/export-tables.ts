@@ -1,22 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hex, InputError } from '@numalab/base';
+import { hex } from '@numalab/base';
 import { buildSpecWithTables, nodeTablesAt, segmentBytes, tablePages, tableSegments } from '../machine/node-tables.ts';
 import { displayPath } from '../scenario/files.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type CommandContext, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
 import type { ExportOptions } from './options.ts';
-
-/** Does something with files. A failure of the operating system is bad input of `--out`. */
-const withFiles = (out: string, action: () => void): void => {
-  try {
-    action();
-  } catch (error) {
-    const { code, syscall } = error as NodeJS.ErrnoException;
-    if (syscall === undefined) throw error;
-    throw new InputError('--out', `${displayPath(out)} cannot be written to (${code})`);
-  }
-};
+import { OutputFolder } from './output-folder.ts';
 
 /** `export-tables SCENARIO`: a node's stage-2 tables as raw memory. Returns the exit code; throws InputError. */
 export const exportTablesCommand = async (
@@ -27,7 +16,7 @@ export const exportTablesCommand = async (
   const { node, out, at, seed } = options;
   const prepared = buildSpecWithTables(scenario, seed);
   // Before a run that may take long, and after all that bad input can be refused for.
-  withFiles(out, () => mkdirSync(out, { recursive: true }));
+  const folder = new OutputFolder('--out', out);
   const found = await nodeTablesAt(prepared, node, at, () => context.signal);
   if (found === null) return EXIT_INTERRUPTED;
   const { config } = found.tables;
@@ -41,13 +30,11 @@ export const exportTablesCommand = async (
     lpa2: scenario.machine.stage2.lpa2,
     segments: segments.map(({ pa, bytes }, index) => ({ pa: hex(pa), file: `seg-${index}.bin`, bytes })),
   };
-  withFiles(out, () => {
-    for (const [index, segment] of segments.entries()) {
-      writeFileSync(join(out, `seg-${index}.bin`), segmentBytes(found.memory, segment));
-    }
-    // Last, so that a folder with a stage2.json is complete.
-    writeFileSync(join(out, 'stage2.json'), `${JSON.stringify(described, null, 2)}\n`);
-  });
+  for (const [index, segment] of segments.entries()) {
+    folder.write(`seg-${index}.bin`, segmentBytes(found.memory, segment));
+  }
+  // Last, so that a folder with a stage2.json is complete.
+  folder.write('stage2.json', `${JSON.stringify(described, null, 2)}\n`);
   if (options.json) context.printJson(described);
   else if (!options.quiet) {
     const count = `${pages.length} table pages of ${config.granule.name} in ${segments.length} segments`;

@@ -3,7 +3,10 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { type Decompressors, formatKernelSummary, readKernelImage, summariseKernel } from '@numalab/kernel';
 import { displayPath, readInputFile } from '../scenario/files.ts';
 import { type CommandContext, EXIT_PASS } from './context.ts';
+import { wrap } from './text.ts';
 
+/** Where lines go on that are too long for the terminal. */
+const NOTE_COLUMN = 18;
 const MAX_UNPACKED = { maxOutputLength: 2 ** 30 };
 
 /** What Node can unpack. */
@@ -27,6 +30,9 @@ export const kernelCommand = (
   });
   const summary = summariseKernel(kernel);
   if (options.json) context.printJson(summary);
-  else context.print(...formatKernelSummary(summary, basename(image)));
+  else {
+    const lines = formatKernelSummary(summary, basename(image));
+    context.print(...lines.flatMap((line) => wrap(line, context.columns, ' '.repeat(NOTE_COLUMN))));
+  }
   return EXIT_PASS;
 };

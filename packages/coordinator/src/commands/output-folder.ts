@@ -1,7 +1,14 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { InputError } from '@numalab/base';
 import { displayPath } from '../scenario/files.ts';
+
+/** Makes a folder and those around it. `mkdirSync` with `recursive` never returns where nothing can be made, as below /proc. */
+const makeFolder = (path: string): void => {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (!existsSync(dirname(path))) makeFolder(dirname(path));
+  mkdirSync(path);
+};
 
 /** A folder that an option names and a command writes to; it is made when this is. */
 export class OutputFolder {
@@ -12,7 +19,7 @@ export class OutputFolder {
   constructor(option: string, path: string) {
     this.option = option;
     this.path = path;
-    this.attempt(path, () => mkdirSync(path, { recursive: true }));
+    this.attempt(path, () => makeFolder(path));
   }
 
   /** Writes a file of the folder. Throws InputError like the constructor. */

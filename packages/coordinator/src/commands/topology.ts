@@ -31,6 +31,8 @@ interface Shown {
 }
 
 const MAX_BYTES = 2 ** 20;
+/** Where descriptions begin in the list of what is built in. */
+const LIST_COLUMN = 27;
 
 const findTopology = (source: string, nodes: number | undefined): Shown => {
   const builtin = builtinTopology(source, nodes);
@@ -123,7 +125,7 @@ const printText = (shown: Shown, latencies: Latencies, context: CommandContext):
       context.columns,
     ),
     '',
-    bold(`DRAM, ns (profile ${profile.name}: ${profile.description})`),
+    ...wrap(`DRAM, ns (profile ${profile.name}: ${profile.description})`, context.columns, '  ').map(bold),
     ...matrixLines(
       inNs((from, to) => latencies.dramPs(from, to)),
       context.columns,
@@ -180,7 +182,9 @@ export const topologyCommand = (
     if (options.json) context.printJson(entries);
     else {
       for (const { id, nodes, description } of entries) {
-        context.print(`${context.colors.bold(id.padEnd(16))} ${String(nodes).padStart(2)} nodes  ${description}`);
+        const [first, ...rest] = wrap(description, context.columns - LIST_COLUMN);
+        const head = `${context.colors.bold(id.padEnd(16))} ${String(nodes).padStart(2)} nodes  `;
+        context.print(head + first, ...rest.map((line) => ' '.repeat(LIST_COLUMN) + line));
       }
     }
     return EXIT_PASS;

@@ -2,12 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { alignUp, toIpa } from '@numalab/base';
 import { BUILTIN_LAYOUT, buildBuiltinKernel, type PatchWriter, type SyntheticWriter } from '@numalab/kernel';
+import { ACCESS_EXECUTE, GRANULES } from '@numalab/machine';
+import { layOut } from '@numalab/node-worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadScenario, parseScenario } from '../scenario/load.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { buildSpec } from './build-spec.ts';
 import { BUILTIN_KERNEL_SEED } from './load-kernel.ts';
+import { bootNodeTables } from './node-tables.ts';
 
 let folder = '';
 beforeAll(() => {
@@ -63,6 +67,25 @@ workload: { duration: 7us, duty: 0.25, probe: false }
     expect(spec.kernel.linkVa).toBe(image.linkVa! + 2 ** 22);
     expect(spec.kernel.ranges.every(({ start, end }) => start % 16384 === 0 && end % 16384 === 0)).toBe(true);
     expect(spec.kernel.ranges.at(-1)!.end).toBeLessThanOrEqual(BUILTIN_LAYOUT.etext);
+  });
+
+  it('refuses an offset that moves the kernel out of its addresses', () => {
+    const moved = scenarioOf('kernel: { kaslrOffset: 1GiB }');
+    expect(buildSpec(moved, 1).spec.kernel.linkVa).toBe(image.linkVa! + 2 ** 30);
+    const far = { ...moved, kernel: { ...moved.kernel, kaslrOffset: 2 ** 47 } };
+    expect(() => buildSpec(far, 1)).toThrow('kernel.kaslrOffset: 128TiB moves the kernel from 0xffff8000');
+  });
+
+  it('maps constants behind the text by leaves that nobody can execute', () => {
+    const { spec } = buildSpec(loadScenario('small'), 1);
+    const { tables } = bootNodeTables(spec, 1);
+    const { imageIpa } = layOut(spec);
+    const walk = (offset: number): number => tables.walker.walk(toIpa(imageIpa + offset), ACCESS_EXECUTE);
+    const { text, ranges } = spec.kernel;
+    expect(walk(text.start)).toBe(0);
+    expect(walk(text.end - 4)).toBe(0);
+    expect(walk(alignUp(text.end, GRANULES[spec.granule].bytes))).not.toBe(0);
+    expect(ranges.some(({ start, end }) => start < text.end && end > text.end)).toBe(true);
   });
 
   it('without replication declares no level', () => {

@@ -1,9 +1,10 @@
-import { alignUp, InputError } from '@numalab/base';
+import { alignUp, formatVa, InputError, toVa } from '@numalab/base';
 import { type KernelImage, type ReplicatedRange, replicatedRanges } from '@numalab/kernel';
 import { GRANULES } from '@numalab/machine';
-import type { KernelText } from '@numalab/node-worker';
+import { FIXMAP_TEXT_POKE, type KernelText } from '@numalab/node-worker';
 import { displayPath } from '../scenario/files.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { formatSize } from '../scenario/units.ts';
 import { loadKernel } from './load-kernel.ts';
 import { fieldOf } from './place.ts';
 import { type PreparedTrace, prepareTrace } from './recorded-trace.ts';
@@ -11,6 +12,8 @@ import { shareArray } from './shared-array.ts';
 
 const TWO_MIB = 2 ** 21;
 const ASSUMED_PAGE_BYTES = 4096;
+/** The largest page that the fixmap's slot can take. */
+const FIXMAP_PAGE = 2 ** 16;
 /** Where kernels with VAs of 48 bits were linked until Linux 6.9, bits 51:0. */
 const ASSUMED_LINK_VA = 0xf_8000_0800_0000;
 
@@ -84,8 +87,30 @@ const traceNote = ({ summary }: PreparedTrace): string => {
   return `${file}: ${setting} ${moment}, so ${trapped} of ${rows} rows trap (${atBoot} at boot, ${inHoles} of them into EL2's own pages); a real pKVM could trap ${rowsAfterBoot} at most`;
 };
 
+/** The image a scenario names. Throws InputError naming the field, and the file that cannot be used. */
+const imageOf = (scenario: Scenario): KernelImage => {
+  try {
+    return loadKernel(scenario.kernel);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(fieldOf(scenario, 'kernel.image'), error.message);
+  }
+};
+
+/** VA of `_text`, bits 51:0. Throws InputError if `kernel.kaslrOffset` moves the image onto the fixmap or beyond the last VA. */
+const linkVaOf = (scenario: Scenario, image: KernelImage): number => {
+  const { kaslrOffset } = scenario.kernel;
+  const linkVa = (image.linkVa ?? ASSUMED_LINK_VA) + kaslrOffset;
+  const end = linkVa + image.imageSize;
+  if (end <= FIXMAP_TEXT_POKE || (linkVa > FIXMAP_TEXT_POKE + FIXMAP_PAGE && end <= 2 ** 52)) return linkVa;
+  throw new InputError(
+    fieldOf(scenario, 'kernel.kaslrOffset'),
+    `${formatSize(kaslrOffset)} moves the kernel from ${formatVa(toVa(linkVa - kaslrOffset))} out of the range that kernels have`,
+  );
+};
+
 const prepare = (scenario: Scenario): PreparedKernel => {
-  const image = loadKernel(scenario.kernel);
+  const image = imageOf(scenario);
   const ranges = rangesOf(scenario, image);
   const functions = functionsIn(image, ranges);
   if (functions.length === 0) {
@@ -97,7 +122,7 @@ const prepare = (scenario: Scenario): PreparedKernel => {
     words: image.words,
     imageBytes: alignUp(image.imageSize, 4),
     pageBytes: image.pageSize ?? ASSUMED_PAGE_BYTES,
-    linkVa: (image.linkVa ?? ASSUMED_LINK_VA) + scenario.kernel.kaslrOffset,
+    linkVa: linkVaOf(scenario, image),
     text: image.regions.text!,
     ranges: ranges.map(({ start, end, kind }) => ({ start, end, kind })),
     functions: shareArray(functions),

@@ -66,6 +66,9 @@ const setupLines = (result: RunResult, context: ReportContext): string[] => {
   const { columns, image } = context;
   const { declared } = result.guarantee;
   const name = image.format === 'builtin' ? 'builtin' : image.name;
+  const version = image.version === null ? '' : ` ${image.version}`;
+  const { kaslrOffset } = context.scenario.kernel;
+  const moved = kaslrOffset === 0 ? '' : `, moved up by ${formatSize(kaslrOffset)}`;
   const update =
     result.protocol === null
       ? 'none: every node fetches the one copy on node 0'
@@ -77,7 +80,7 @@ const setupLines = (result: RunResult, context: ReportContext): string[] => {
       `${machine.nodes} nodes × ${machine.coresPerNode} vCPUs, ${machine.topology.name}, ${size}`,
       columns,
     ),
-    ...field('kernel', `${name}${image.version === null ? '' : ` ${image.version}`}, ${replication.range}`, columns),
+    ...field('kernel', `${name}${version}, ${replication.range}${moved}`, columns),
     ...field('updates', update, columns),
     ...field(
       'workload',

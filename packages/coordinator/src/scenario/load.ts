@@ -88,7 +88,9 @@ const locate = (path: FieldPath, document: ScenarioDocument, overrides: readonly
     return override.path.length === path.length ? override.label : `${override.label}: ${field}`;
   const place = document.locate(path);
   if (place !== document.where) return `${place}: ${field}`;
-  // Nothing near it is in the file. Then an option that made its surroundings is the one to blame.
+  // Nothing near it is in the file. Then an option that made it, or its surroundings, is the one to blame.
+  const within = overrides.findLast((entry) => isPrefix(path, entry.path));
+  if (within !== undefined) return within.label;
   const beside = overrides.findLast((entry) => path.length > 1 && isPrefix(path.slice(0, -1), entry.path));
   return `${beside === undefined ? place : beside.label}: ${field}`;
 };
