@@ -41,7 +41,8 @@ export const run = async (setup: Setup = {}): Promise<JudgedRun> => {
   const { protocol = 'ack', set = [], seed = 1, windowDivisor = 1, meddle, checks } = setup;
   const used: Protocol = typeof protocol === 'string' ? PROTOCOLS[protocol]! : protocol;
   const guarantee: Guarantee = used.guarantee;
-  const scenario = parseScenario('{}', { set: [...BASE, JUMP_LABELS, ...set] });
+  const named = typeof protocol === 'string' ? [`replication.protocol=${protocol}`] : [];
+  const scenario = parseScenario('{}', { set: [...BASE, ...named, JUMP_LABELS, ...set] });
   const prepared = buildSpec(scenario, seed);
   const spec = { ...prepared.spec, guarantee };
   const machine = new InlineMachine(spec, used, prepared.watch, watchTables, windowDivisor);

@@ -1,4 +1,4 @@
-import { type Duration, type Instant, type Step, TaskRun, WAIT } from '@numalab/base';
+import { type Duration, InputError, type Instant, type Step, TaskRun, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { type Latencies, LINE_BYTES } from '@numalab/machine';
 import { layOut, type MachineLayout, type MachineSpec, pagesOfWrite, type Wire } from '@numalab/node-worker';
@@ -30,7 +30,7 @@ export class ProtocolHost implements HypervisorContext {
   private readonly latencies: Latencies;
   private readonly half: HypervisorHalf;
   private readonly port: HostPort;
-  private readonly agenda: (() => Steps | void)[] = [];
+  private readonly agenda: (() => Steps | undefined)[] = [];
   private running: TaskRun | null = null;
   private blocked = false;
   private pendingOperations = 0;
@@ -79,7 +79,7 @@ export class ProtocolHost implements HypervisorContext {
     else this.port.wakeAt((this.now + ticks) as Instant);
   }
 
-  private handle(handler: () => Steps | void): void {
+  private handle(handler: () => Steps | undefined): void {
     this.agenda.push(handler);
     if (this.running === null) this.next();
   }
@@ -107,6 +107,7 @@ export class ProtocolHost implements HypervisorContext {
   }
 
   setTimer(delay: Duration, tag: number): void {
+    if (!(delay >= 0)) throw new InputError('protocol', `a timer cannot wait for ${delay} ps`);
     this.port.timerAt((this.now + delay) as Instant, tag);
   }
 

@@ -1,4 +1,4 @@
-import { type Duration, type Instant, type Step, WAIT } from '@numalab/base';
+import { type Duration, InputError, type Instant, type Step, WAIT } from '@numalab/base';
 import { LINE_BYTES } from '@numalab/machine';
 import type { CopyName, NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
 import type { NodeProcess } from './node.ts';
@@ -18,7 +18,7 @@ export class Agent implements NodeContext {
   readonly durable: Map<string, unknown> = new Map();
   private readonly process: NodeProcess;
   private readonly half: NodeHalf;
-  private readonly inbox: (() => Steps | void)[] = [];
+  private readonly inbox: (() => Steps | undefined)[] = [];
   private busy = false;
   /** Bodies sent to the hypervisor's half, answers included. */
   sent = 0;
@@ -66,7 +66,7 @@ export class Agent implements NodeContext {
     this.process.transmit(this.process.spec.nodes, { kind: 'answer', ask }, this.cpu.time);
   }
 
-  private handle(handler: () => Steps | void, at: number): void {
+  private handle(handler: () => Steps | undefined, at: number): void {
     this.inbox.push(handler);
     if (this.busy) return;
     this.busy = true;
@@ -100,6 +100,7 @@ export class Agent implements NodeContext {
   }
 
   setTimer(delay: Duration, tag: number): void {
+    if (!(delay >= 0)) throw new InputError('protocol', `a timer cannot wait for ${delay} ps`);
     this.process.setTimer(this.cpu.time + delay, tag);
   }
 

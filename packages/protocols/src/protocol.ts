@@ -121,22 +121,22 @@ export interface NodeContext extends ProtocolContext {
  */
 export interface HypervisorHalf {
   /** The next write of the order. After a restart of the hypervisor: every write that was not retired, again. */
-  onWrite(context: HypervisorContext, write: Write): Steps | void;
+  onWrite(context: HypervisorContext, write: Write): Steps | undefined;
   /** A node's half sent `body`. */
-  onMessage?(context: HypervisorContext, node: number, body: unknown): Steps | void;
-  onTimer?(context: HypervisorContext, tag: number): Steps | void;
+  onMessage?(context: HypervisorContext, node: number, body: unknown): Steps | undefined;
+  onTimer?(context: HypervisorContext, tag: number): Steps | undefined;
   /** A node has failed; nothing it sent before will arrive any more. `epoch` counts its lives, from 1. */
-  onNodeDown?(context: HypervisorContext, node: number, epoch: number): Steps | void;
+  onNodeDown?(context: HypervisorContext, node: number, epoch: number): Steps | undefined;
   /** A node is back, in its `epoch`th life, its copy caught up with all writes numbered so far. */
-  onNodeBack?(context: HypervisorContext, node: number, epoch: number): Steps | void;
+  onNodeBack?(context: HypervisorContext, node: number, epoch: number): Steps | undefined;
 }
 
 /** The half that runs on every node. Events are handled one after the other. */
 export interface NodeHalf {
-  onMessage(context: NodeContext, body: unknown): Steps | void;
+  onMessage(context: NodeContext, body: unknown): Steps | undefined;
   /** A core has touched an unmapped page of the range, and waits until it is mapped. Told once until it is. */
-  onFault?(context: NodeContext, page: number): Steps | void;
-  onTimer?(context: NodeContext, tag: number): Steps | void;
+  onFault?(context: NodeContext, page: number): Steps | undefined;
+  onTimer?(context: NodeContext, tag: number): Steps | undefined;
 }
 
 /** What one write costs: counted for a write of one word to a page that every node maps. */
