@@ -1,8 +1,8 @@
 import { Digest } from '@numalab/base';
 import { bookFaults, type FaultResult, type Judgement, judge, judgeTables, watchTables } from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
-import { PROTOCOLS } from '@numalab/protocols';
 import { InlineMachine, type RawRun } from './inline.ts';
+import { loadProtocol } from './protocol-ref.ts';
 
 /** Where the processes of a run live. It changes nothing that happens. */
 export interface PlacementOptions {
@@ -79,6 +79,6 @@ const runRaw = async (spec: MachineSpec, watch: WatchMap, options: PlacementOpti
     return await runThreads(spec, spec.protocol, watch, options);
   }
   const { watcherOf = watchTables, windowDivisor = 1 } = options;
-  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, watcherOf, windowDivisor);
+  const machine = new InlineMachine(spec, loadProtocol(spec.protocol), watch, watcherOf, windowDivisor);
   return await machine.run(options.signal, options.progress);
 };

@@ -56,7 +56,7 @@ class MachineThread {
 
   static async build(task: ThreadTask): Promise<MachineThread> {
     const { spec, watch, owners, thread } = task;
-    const protocol = await loadProtocol(task.protocol);
+    const protocol = loadProtocol(task.protocol);
     const nodes: NodeProcess[] = [];
     for (let id = 0; id < spec.nodes; id++) {
       if (owners[id] === thread) {

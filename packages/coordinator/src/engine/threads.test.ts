@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { InputError, InternalError } from '@numalab/base';
 import { watchTables } from '@numalab/checkers';
 import { ack } from '@numalab/protocols';
@@ -21,14 +24,23 @@ const machine = (...set: string[]): PreparedMachine =>
     1,
   );
 
-/** A protocol as a module: its halves are the bodies of functions of (context, message). */
-const moduleOf = (onWrite: string, onNode: string): ProtocolRef => ({
-  module: `data:text/javascript,${encodeURIComponent(`
+const folder = mkdtempSync(join(tmpdir(), 'numalab-threads-'));
+let files = 0;
+
+/** The path of a module with this source. */
+const fileOf = (source: string): ProtocolRef => {
+  const path = join(folder, `protocol-${files++}.js`);
+  writeFileSync(path, source);
+  return path;
+};
+
+/** A protocol in a file: its halves are the bodies of functions of (context, message). */
+const moduleOf = (onWrite: string, onNode: string): ProtocolRef =>
+  fileOf(`
     const onWrite = (context, write) => { ${onWrite} };
     const onMessage = function* (context, write) { ${onNode} };
     export default { name: 'test', guarantee: 'ordered', hypervisor: () => ({ onWrite }), node: () => ({ onMessage }) };
-  `)}`,
-});
+  `);
 
 const BROADCAST = 'for (const node of context.nodes) context.send(node, write); context.retire(write);';
 const APPLY = 'yield* context.store(write); yield* context.maintain(write);';
@@ -36,7 +48,10 @@ const APPLY = 'yield* context.store(write); yield* context.maintain(write);';
 const run = (prepared: PreparedMachine, protocol: ProtocolRef, threads = 2) =>
   runThreads(prepared.spec, protocol, prepared.watch, { threads });
 
-afterAll(closeThreads);
+afterAll(async () => {
+  await closeThreads();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe('threads', () => {
   it.each([1, 2, 4])('all stop when one of %i fails, and its error is told', async (threads) => {
@@ -49,18 +64,19 @@ describe('threads', () => {
   });
 
   it('all stop when one fails before its first window', async () => {
-    const failing: ProtocolRef = {
-      module: `data:text/javascript,${encodeURIComponent(
-        'export default { hypervisor() { throw new Error("no memory") }, node() { return {}; } };',
-      )}`,
-    };
+    // The first call is that of whoever looks whether this is a protocol.
+    const failing = fileOf(`
+      let made = 0;
+      const hypervisor = () => { if (made++ > 0) throw new Error('no memory'); return { onWrite() {} }; };
+      export default { guarantee: 'ordered', hypervisor, node: () => ({ onMessage() {} }) };
+    `);
     await expect(run(machine(), failing)).rejects.toThrow('thread 0: no memory');
   });
 
   it('say that a protocol is bad input', async () => {
     await expect(run(machine(), 'gossip')).rejects.toThrow(InputError);
     await expect(run(machine(), 'gossip')).rejects.toThrow(/^replication.protocol: there is no protocol gossip$/);
-    await expect(run(machine(), { module: 'data:text/javascript,export default 1' })).rejects.toThrow('no protocol');
+    await expect(run(machine(), fileOf('export default 1'))).rejects.toThrow('no protocol');
   });
 
   it('can be used again after a failure', async () => {

@@ -8,7 +8,8 @@ import {
 } from '@numalab/kernel';
 import { GRANULES, type LatencyProfile } from '@numalab/machine';
 import { layOut, type MachineSpec, nodeBase, type WatchMap } from '@numalab/node-worker';
-import { type Guarantee, PROTOCOLS, type Protocol } from '@numalab/protocols';
+import type { Guarantee, Protocol } from '@numalab/protocols';
+import { loadProtocol } from '../engine/protocol-ref.ts';
 import { scenarioLatencies } from '../scenario/latencies.ts';
 import type { Caches, Fault, Scenario, Writer } from '../scenario/scenario.ts';
 import { formatSize } from '../scenario/units.ts';
@@ -74,18 +75,12 @@ const withCaches = (profile: LatencyProfile, caches: Caches, sockets: readonly n
 
 const guaranteeOf = (scenario: Scenario, strategy: string, overrides: SpecOverrides): Guarantee | null => {
   if (strategy === 'none') return null;
-  const { protocol } = scenario.replication;
-  const declared =
-    overrides.guarantee ?? (Object.hasOwn(PROTOCOLS, protocol) ? PROTOCOLS[protocol]?.guarantee : undefined);
-  if (declared === undefined) {
-    throw new InputError(fieldOf(scenario, 'replication.protocol'), 'protocols from files are not built yet');
-  }
-  return declared;
+  return overrides.guarantee ?? loadProtocol(scenario.replication.protocol).guarantee;
 };
 
 /** The protocol's options with their defaults. Throws InputError for one that it does not have, or of another type. */
-const optionsOf = (scenario: Scenario, protocol: Protocol | undefined): Readonly<Record<string, unknown>> => {
-  const defaults: Record<string, unknown> = { multicast: false, ...protocol?.options };
+const optionsOf = (scenario: Scenario, protocol: Protocol): Readonly<Record<string, unknown>> => {
+  const defaults: Record<string, unknown> = { multicast: false, ...protocol.options };
   const given = scenario.replication.protocolOptions;
   for (const [key, value] of Object.entries(given)) {
     const field = fieldOf(scenario, `replication.protocolOptions.${key.slice(0, 40)}`);
@@ -160,9 +155,9 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     bootStores,
     strategy,
     protocol: replication.protocol,
-    protocolOptions: strategy === 'none' ? {} : optionsOf(scenario, PROTOCOLS[replication.protocol]),
+    protocolOptions: strategy === 'none' ? {} : optionsOf(scenario, loadProtocol(replication.protocol)),
     guarantee: guaranteeOf(scenario, strategy, overrides),
-    wholeWrites: strategy !== 'none' && PROTOCOLS[replication.protocol]?.wholeWrites === true,
+    wholeWrites: strategy !== 'none' && loadProtocol(replication.protocol).wholeWrites === true,
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,
     nestedTlb: machine.caches.nested,

@@ -9,8 +9,8 @@ import {
   type WordMemory,
 } from '@numalab/machine';
 import { buildTables, layOut, type MachineSpec, nodeBase } from '@numalab/node-worker';
-import { PROTOCOLS } from '@numalab/protocols';
 import { InlineMachine } from '../engine/inline.ts';
+import { loadProtocol } from '../engine/protocol-ref.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { buildSpec, type PreparedMachine } from './build-spec.ts';
 import { fieldOf } from './place.ts';
@@ -50,7 +50,7 @@ export const nodeTablesAt = async (
   signal: () => AbortSignal,
 ): Promise<NodeTables | null> => {
   if (at === 'boot') return bootNodeTables(spec, node);
-  const machine = new InlineMachine(spec, PROTOCOLS[spec.protocol]!, watch, null);
+  const machine = new InlineMachine(spec, loadProtocol(spec.protocol), watch, null);
   const { interrupted } = await machine.run(signal());
   const { memory, tables } = machine.nodes[node]!;
   return interrupted ? null : { memory, tables: tables! };

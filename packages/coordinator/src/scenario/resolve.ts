@@ -2,6 +2,7 @@ import { resolve as resolvePath } from 'node:path';
 import { InputError } from '@numalab/base';
 import { latencyProfile, STORE_FORMS } from '@numalab/machine';
 import { PROTOCOLS } from '@numalab/protocols';
+import { loadProtocol } from '../engine/protocol-ref.ts';
 import type { FieldPath } from './document.ts';
 import { checkInputFile } from './files.ts';
 import { scenarioLatencies } from './latencies.ts';
@@ -88,6 +89,15 @@ const resolveKernel = (input: KernelInput, machine: MachineScenario, context: Re
   };
 };
 
+const checkProtocol = (field: FieldPath, path: string, context: ResolveContext): void => {
+  try {
+    loadProtocol(path);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    context.fail(field, error.message);
+  }
+};
+
 const resolveProtocol = (name: string, context: ResolveContext): string => {
   const field = ['replication', 'protocol'];
   if (Object.hasOwn(PROTOCOLS, name)) return name;
@@ -98,7 +108,9 @@ const resolveProtocol = (name: string, context: ResolveContext): string => {
       `no built-in protocol ${name.slice(0, 40)}${didYouMean(name, built)} (a file is written ./${name.slice(0, 40)}.ts)`,
     );
   }
-  return file(field, name, context);
+  const path = file(field, name, context);
+  if (context.checkFiles) checkProtocol(field, path, context);
+  return path;
 };
 
 const resolveInterconnect = (
