@@ -1,3 +1,15 @@
+export {
+  type CampaignOptions,
+  type CampaignProgress,
+  campaign,
+} from './campaign/campaign.ts';
+export type * from './campaign/campaign-result.ts';
+export type { DrawnFaults } from './campaign/cell.ts';
+export type { Lease, LeaseOutcome } from './campaign/lease.ts';
+export { type MatrixOptions, matrix } from './campaign/matrix.ts';
+export type { SeedRange } from './campaign/seed-set.ts';
+export { Tally, type TallyData } from './campaign/tally.ts';
+export { type LeaseRunner, runWorker, type WorkerOptions } from './campaign/worker.ts';
 export { InlineMachine, type RawRun } from './engine/inline.ts';
 export {
   type CheckOptions,
@@ -12,3 +24,4 @@ export { textAsSeen } from './result/dump-text.ts';
 export type * from './result/run-result.ts';
 export { type RunScenarioOptions, runScenario, runWithMachine, type ScenarioRun } from './result/run-scenario.ts';
 export * from './scenario/index.ts';
+export { buildVersion, VERSION } from './version.ts';

@@ -3,9 +3,16 @@ import * as link from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
 import { imageWords, layOut, type MachineSpec, type Retired, type Submission, type Wire } from '@numalab/node-worker';
 import type { HypervisorHalf, Write } from '@numalab/protocols';
+import { Crashes, HypervisorCrash } from './crashes.ts';
+import { Membership } from './membership.ts';
 import { type JournalEntry, Order } from './order.ts';
 import { type HostPort, ProtocolHost } from './protocol-host.ts';
 import { resolveWrite } from './resolve-write.ts';
+
+const CRASH: ReadonlySet<string> = new Set(['hyp-crash']);
+/** What a FAULT message is for. */
+const BEGIN = 0;
+const END = 1;
 
 interface Waiting {
   readonly from: number;
@@ -20,7 +27,7 @@ interface Waiting {
  */
 export class HypervisorProcess extends link.Process {
   readonly spec: MachineSpec;
-  readonly host: ProtocolHost;
+  host: ProtocolHost;
   readonly order: Order;
   readonly latencies: Latencies;
   private readonly links: link.Links;
@@ -34,20 +41,47 @@ export class HypervisorProcess extends link.Process {
   /** Submissions that wrote nothing (a CAS that compared unequal). */
   withoutEffect = 0;
 
-  constructor(spec: MachineSpec, half: HypervisorHalf) {
+  private readonly makeHalf: () => HypervisorHalf;
+  readonly membership: Membership;
+  private readonly crashes: Crashes | null;
+  /** What survives a crash of the hypervisor, beside the journal. */
+  private readonly durable: Map<string, unknown> = new Map();
+  /** By node and core: the last write that it submitted. */
+  private readonly lastOf = new Map<number, JournalEntry>();
+  /** Counts the lives of the hypervisor. */
+  epoch = 1;
+  isUp = true;
+
+  constructor(spec: MachineSpec, makeHalf: () => HypervisorHalf) {
     super(spec.nodes);
     this.spec = spec;
+    this.makeHalf = makeHalf;
+    this.membership = new Membership(this);
     this.holder = spec.hypervisorNode;
     this.latencies = new Latencies(spec.topology, spec.profile);
     this.links = new link.Links(this.latencies, spec.nodes, spec.nodes + 1, spec.seed, spec.jitter);
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);
-    this.host = new ProtocolHost(spec, this.latencies, half, this.hostPort());
+    this.host = this.newHost();
     this.sessions = new link.Sessions(
       this.sessionHost(),
       link.linkFaultsOf(spec.faults, spec.seed, this.id, this.tally),
       this.tally,
     );
+    const { faults } = spec;
+    this.crashes = link.plans(faults, CRASH) ? new Crashes(faults!, spec.seed, this.id, this.tally) : null;
+    for (const at of this.crashes?.moments() ?? []) this.postFault(at, BEGIN);
+  }
+
+  private newHost(): ProtocolHost {
+    const { spec, latencies, durable, membership } = this;
+    const host = new ProtocolHost(spec, latencies, this.makeHalf(), this.hostPort(), durable, membership.down);
+    host.now = this.now;
+    return host;
+  }
+
+  private postFault(at: number, action: number): void {
+    this.post(at as Instant, link.CLASS_LOCAL, this.id, link.FAULT, 0, action, 0, null);
   }
 
   private sessionHost(): link.SessionHost {
@@ -61,7 +95,7 @@ export class HypervisorProcess extends link.Process {
       },
       take: (from, kind, _a, b, body) => {
         if (kind === link.SUBMIT) this.submitted({ from, core: b, submission: body as Submission });
-        else this.host.deliver(from, body as Wire);
+        else this.takeWire(from, body as Wire);
         return true;
       },
       timerAt: (at, peer) => this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null),
@@ -69,17 +103,41 @@ export class HypervisorProcess extends link.Process {
     };
   }
 
+  private takeWire(from: number, wire: Wire): void {
+    if (wire.kind === 'join') this.membership.join(from, wire.epoch);
+    else if (wire.kind === 'resynced') this.membership.resynced(from, wire.upTo);
+    else if (!this.membership.isRecovering) {
+      this.host.deliver(from, wire);
+      this.reach('handled');
+    }
+  }
+
+  /** Says something to a node's EL2 that is no protocol's. */
+  say(node: number, wire: Wire): void {
+    this.sessions.send(node, link.RESYNC, 0, 0, wire, this.now);
+  }
+
+  /** The hypervisor passes a step at which it may be planned to crash. */
+  reach(step: link.HypervisorStep | ''): void {
+    this.crashes?.reach(step, this.now);
+  }
+
   private hostPort(): HostPort {
+    // What an earlier life has asked for, and is over in a later one, is nobody's.
+    const { epoch } = this;
     return {
-      transmit: (node, wire) => this.sessions.send(node, link.FRAME, 0, 0, wire, this.now),
+      transmit: (node, wire) => {
+        this.sessions.send(node, link.FRAME, 0, 0, wire, this.now);
+        this.reach('sent');
+      },
       operate: (node, kind, a, c, body) => {
         const base = this.latencies.linePs(this.holder, node);
         const time = this.links.arrival(node, this.now, base, this.holder, node, 64);
         const isMemory = kind === link.STORE || kind === link.CLEAN_LINE;
-        this.post(time, isMemory ? link.CLASS_MEMORY : link.CLASS_MAINTENANCE, node, kind, a, 0, c, body);
+        this.post(time, isMemory ? link.CLASS_MEMORY : link.CLASS_MAINTENANCE, node, kind, a, epoch, c, body);
       },
-      wakeAt: (at) => this.post(at, link.CLASS_LOCAL, this.id, link.WAKE, 0, 0, 0, null),
-      timerAt: (at, tag) => this.post(at, link.CLASS_LOCAL, this.id, link.TIMER, 0, tag, 0, null),
+      wakeAt: (at) => this.post(at, link.CLASS_LOCAL, this.id, link.WAKE, epoch, 0, 0, null),
+      timerAt: (at, tag) => this.post(at, link.CLASS_LOCAL, this.id, link.TIMER, epoch, tag, 0, null),
       retire: (write) => this.retire(write),
     };
   }
@@ -90,11 +148,15 @@ export class HypervisorProcess extends link.Process {
     this.sessions.send(to, link.RETIRE, number, core, body, this.now);
   }
 
-  private retire(write: Write): void {
+  /** A write is over, unless something stands against it. */
+  retire(write: Write): void {
+    if (!this.membership.mayRetire(write)) return;
     const entry = this.order.journal[write.number - 1]!;
     assert(entry.write === write && entry.retired < 0, `write ${write.number} is retired once`);
     entry.retired = this.now;
+    this.reach('retiring');
     this.answer(write.origin, entry.core, write.number, entry.serial, entry.old);
+    this.reach('retired');
     if (this.spec.serialisation === 'lock') {
       this.busy = false;
       this.takeLock();
@@ -115,6 +177,59 @@ export class HypervisorProcess extends link.Process {
     this.account(message);
     this.now = message.time;
     this.host.now = message.time;
+    if (this.crashes === null) this.dispatch(message);
+    else this.dispatchOrCrash(message);
+  }
+
+  private dispatchOrCrash(message: link.Message): void {
+    try {
+      if (message.kind === link.FAULT) this.onFault(message.b);
+      else if (this.isUp || message.kind === link.NODE_DOWN) this.dispatch(message);
+    } catch (error) {
+      if (!(error instanceof HypervisorCrash)) throw error;
+      this.crash(error);
+    }
+  }
+
+  private onFault(action: number): void {
+    if (action === BEGIN && this.isUp) this.reach('');
+    else if (action === END) this.restart();
+  }
+
+  /** All that is in no journal is gone. Without a journal the hypervisor never comes back. */
+  private crash({ name, spanPs }: HypervisorCrash): void {
+    this.isUp = false;
+    this.waiting.length = 0;
+    this.busy = false;
+    this.lastOf.clear();
+    this.sessions.close();
+    if (!this.spec.journal) return;
+    this.tally.repaired(name);
+    this.postFault(this.now + spanPs, END);
+  }
+
+  private restart(): void {
+    const { order, spec } = this;
+    this.isUp = true;
+    this.epoch++;
+    order.rebuild();
+    for (const entry of order.journal) this.lastOf.set(this.coreOf(entry.write.origin, entry.core), entry);
+    this.membership.recover();
+    const nodes = Array.from({ length: spec.nodes }, (_, node) => node);
+    this.sessions.restart(this.epoch, nodes, this.now);
+  }
+
+  /** All nodes have caught up: a fresh half of the protocol takes over. */
+  beginHost(): void {
+    this.host = this.newHost();
+    this.host.dispatched = this.order.journal.length;
+  }
+
+  private coreOf(node: number, core: number): number {
+    return node * this.spec.coresPerNode + core;
+  }
+
+  private dispatch(message: link.Message): void {
     const { a, b, from, body } = message;
     switch (message.kind) {
       case link.SUBMIT:
@@ -126,17 +241,24 @@ export class HypervisorProcess extends link.Process {
         this.sessions.timeout(a, this.now);
         break;
       case link.TIMER:
-        this.host.timer(b);
+        if (a === this.epoch) this.host.timer(b);
         break;
       case link.WAKE:
-        this.host.goOn();
+        if (a === this.epoch) this.host.goOn();
         break;
       case link.STORED:
       case link.MAINTAINED:
-        this.host.performed();
+        if (b === this.epoch) this.host.performed();
+        break;
+      case link.NODE_DOWN:
+        this.membership.nodeDown(from, a);
+        break;
+      case link.STOP:
+        // The run gives up.
+        this.sessions.close();
         break;
       case link.GRANTED:
-        this.take(this.waiting.shift()!);
+        if (a === this.epoch) this.take(this.waiting.shift()!);
         break;
       default:
         assert(false, `the hypervisor knows no message of kind ${message.kind}`);
@@ -145,7 +267,9 @@ export class HypervisorProcess extends link.Process {
 
   /** A trapped write has come in. Where messages pile up already it waits, and its core with it. */
   private submitted(submitted: Waiting): void {
-    if (this.spec.serialisation === 'central' && this.waiting.length === 0 && !this.sessions.isCongested) {
+    if (this.isKnown(submitted)) return;
+    this.reach('received');
+    if (this.spec.serialisation === 'central' && this.waiting.length === 0 && this.isReady) {
       this.take(submitted);
       return;
     }
@@ -153,19 +277,33 @@ export class HypervisorProcess extends link.Process {
     this.takeNext();
   }
 
-  private takeNext(): void {
+  /** What a core hands in again is answered if it is over, and waits if it is not. */
+  private isKnown({ from, core, submission: { serial } }: Waiting): boolean {
+    const entry = this.lastOf.get(this.coreOf(from, core));
+    if (entry?.serial !== serial) {
+      return this.waiting.some((other) => other.from === from && other.core === core);
+    }
+    if (entry.retired >= 0) this.answer(from, core, entry.write.number, serial, entry.old);
+    return true;
+  }
+
+  private get isReady(): boolean {
+    return !this.sessions.isCongested && !this.membership.isRecovering;
+  }
+
+  takeNext(): void {
     if (this.spec.serialisation === 'lock') this.takeLock();
-    else while (this.waiting.length > 0 && !this.sessions.isCongested) this.take(this.waiting.shift()!);
+    else while (this.waiting.length > 0 && this.isReady) this.take(this.waiting.shift()!);
   }
 
   /** The next waiting core gets the lock: its line moves there first. */
   private takeLock(): void {
     const next = this.waiting[0];
-    if (this.busy || next === undefined) return;
+    if (this.busy || next === undefined || this.membership.isRecovering) return;
     this.busy = true;
     const time = (this.now + this.latencies.linePs(this.holder, next.from)) as Instant;
     this.holder = next.from;
-    this.post(time, link.CLASS_LOCAL, this.id, link.GRANTED, 0, 0, 0, null);
+    this.post(time, link.CLASS_LOCAL, this.id, link.GRANTED, this.epoch, 0, 0, null);
   }
 
   private take({ from, core, submission }: Waiting): void {
@@ -181,6 +319,8 @@ export class HypervisorProcess extends link.Process {
       return;
     }
     const entry = order.append(word, words, old, from, core, submission, this.now);
+    this.lastOf.set(this.coreOf(from, core), entry);
+    this.reach('journalled');
     this.host.write(entry.write);
   }
 

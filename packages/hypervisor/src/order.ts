@@ -1,4 +1,4 @@
-import type { Submission } from '@numalab/node-worker';
+import type { Resync, Submission } from '@numalab/node-worker';
 import type { Write } from '@numalab/protocols';
 
 /** What the hypervisor knows of a write. Times in picoseconds of virtual time; -1: not yet. */
@@ -51,6 +51,28 @@ export class Order {
     const entry: JournalEntry = { write, old, core, serial, begin, numbered: now, retired: -1 };
     this.journal.push(entry);
     return entry;
+  }
+
+  /** As journal and image have it: what a hypervisor that has begun anew goes by. */
+  rebuild(): void {
+    this.changed.clear();
+    for (const { write } of this.journal) {
+      for (let i = 0; i < write.words.length; i++) this.changed.set(write.word + i, write.words[i]!);
+    }
+  }
+
+  /** Every word that differs from the image after all writes up to `upTo`, with the number of its last. */
+  resync(upTo: number): Resync {
+    const values = new Map<number, number>();
+    const numbers = new Map<number, number>();
+    for (let number = 1; number <= upTo; number++) {
+      const { word, words } = this.journal[number - 1]!.write;
+      for (let i = 0; i < words.length; i++) {
+        values.set(word + i, words[i]!);
+        numbers.set(word + i, number);
+      }
+    }
+    return { upTo, words: [...values.keys()], values: [...values.values()], numbers: [...numbers.values()] };
   }
 
   /** Words that differ from the image at boot, with their values. */

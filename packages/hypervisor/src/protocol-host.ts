@@ -2,7 +2,21 @@ import { type Duration, InputError, type Instant, type Step, TaskRun, WAIT } fro
 import * as link from '@numalab/interconnect';
 import { type Latencies, LINE_BYTES } from '@numalab/machine';
 import { layOut, type MachineLayout, type MachineSpec, pagesOfWrite, type Wire } from '@numalab/node-worker';
-import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/protocols';
+import { type HypervisorContext, type HypervisorHalf, PRIMARY_NODE, type Steps, type Write } from '@numalab/protocols';
+
+const CRASHES: ReadonlySet<string> = new Set(['crash', 'hyp-crash']);
+
+/** The return of a node, step by step. */
+export interface Return {
+  /** Its turn has come. False: it is gone again. */
+  begins(): boolean;
+  /** Whether its copy has yet to catch up. */
+  waits(): boolean;
+  /** Whether it is still there. */
+  stays(): boolean;
+  /** The protocol knows of it: its cores may go on. */
+  ends(): void;
+}
 
 /** What the protocol's half needs of the process that it runs in. */
 export interface HostPort {
@@ -20,37 +34,53 @@ export interface HostPort {
  */
 export class ProtocolHost implements HypervisorContext {
   readonly options: Readonly<Record<string, unknown>>;
-  readonly durable: Map<string, unknown> = new Map();
+  readonly durable: Map<string, unknown>;
   nodes: readonly number[];
   now: Instant = 0 as Instant;
+  /** The last write that was handed to the protocol. */
+  dispatched = 0;
   /** Bodies sent to nodes, answers among them not. */
   sent = 0;
   private readonly spec: MachineSpec;
   private readonly layout: MachineLayout;
   private readonly latencies: Latencies;
   private readonly half: HypervisorHalf;
+  private readonly relays: boolean;
   private readonly port: HostPort;
   private readonly agenda: (() => Steps | undefined)[] = [];
   private running: TaskRun | null = null;
   private blocked = false;
   private pendingOperations = 0;
   private nextAsk = 1;
-  private readonly asked = new Map<number, Set<number>>();
+  private readonly asked = new Map<number, { readonly wire: Wire; readonly missing: Set<number> }>();
 
-  constructor(spec: MachineSpec, latencies: Latencies, half: HypervisorHalf, port: HostPort) {
+  constructor(
+    spec: MachineSpec,
+    latencies: Latencies,
+    half: HypervisorHalf,
+    port: HostPort,
+    durable: Map<string, unknown>,
+    down: ReadonlySet<number>,
+  ) {
     this.spec = spec;
     this.latencies = latencies;
     this.options = spec.protocolOptions;
     this.layout = layOut(spec);
     this.half = half;
+    // What a node passes on is lost with it, and outlives the hypervisor that sent it.
+    this.relays = spec.protocolOptions.multicast === true && !link.plans(spec.faults, CRASHES);
     this.port = port;
-    this.nodes = Array.from({ length: spec.nodes }, (_, node) => node);
+    this.durable = durable;
+    this.nodes = Array.from({ length: spec.nodes }, (_, node) => node).filter((node) => !down.has(node));
   }
 
   // ---- events -----------------------------------------------------------------------------------------------------------
 
   write(write: Write): void {
-    this.handle(() => this.half.onWrite(this, write));
+    this.handle(() => {
+      this.dispatched = write.number;
+      return this.half.onWrite(this, write);
+    });
   }
 
   timer(tag: number): void {
@@ -61,6 +91,44 @@ export class ProtocolHost implements HypervisorContext {
   deliver(node: number, wire: Wire): void {
     if (wire.kind === 'answer') this.answered(wire.ask, node);
     else if (wire.kind === 'tell') this.handle(() => this.half.onMessage?.(this, node, wire.body));
+  }
+
+  /**
+   * A node has failed. Nobody waits for its answers any more, but for those of the primary's node: what it was to do to the
+   * primary it must do when it is back, see {@link askAgain}.
+   */
+  nodeDown(node: number, epoch: number): void {
+    this.nodes = this.nodes.filter((other) => other !== node);
+    if (node !== PRIMARY_NODE) for (const ask of [...this.asked.keys()]) this.answered(ask, node);
+    this.handle(() => this.half.onNodeDown?.(this, node, epoch));
+  }
+
+  /** The primary's node is back: what it has not answered is asked again. */
+  askAgain(): void {
+    for (const { wire, missing } of this.asked.values()) {
+      if (missing.has(PRIMARY_NODE)) this.port.transmit(PRIMARY_NODE, wire);
+    }
+  }
+
+  /** When nothing else is under way, a node that returns is one of those that are up again. */
+  nodeBack(node: number, epoch: number, back: Return): void {
+    this.handle(() => this.admit(node, epoch, back));
+  }
+
+  /** Until the node's copy has caught up, no write is handed to the protocol. */
+  private *admit(node: number, epoch: number, { begins, waits, stays, ends }: Return): Steps {
+    if (!begins()) return;
+    while (waits()) yield WAIT;
+    if (!stays()) return;
+    this.nodes = [...this.nodes.filter((other) => other !== node), node].sort((x, y) => x - y);
+    const steps = this.half.onNodeBack?.(this, node, epoch);
+    if (steps !== undefined) yield steps;
+    ends();
+  }
+
+  /** What {@link nodeBack} waits for may have come. */
+  lookAgain(): void {
+    this.wake();
   }
 
   /** A store or a maintenance operation is over. */
@@ -124,25 +192,26 @@ export class ProtocolHost implements HypervisorContext {
   }
 
   *ask(nodes: readonly number[], body: unknown): Step<void> {
-    const targets = nodes.filter((node) => this.nodes.includes(node));
+    const targets = nodes.filter((node) => node === PRIMARY_NODE || this.nodes.includes(node));
     if (targets.length === 0) return;
     const ask = this.nextAsk++;
     const missing = new Set(targets);
-    this.asked.set(ask, missing);
-    this.transmit(targets, { kind: 'ask', ask, body });
+    const wire: Wire = { kind: 'ask', ask, body };
+    this.asked.set(ask, { wire, missing });
+    this.transmit(targets, wire);
     while (missing.size > 0) yield WAIT;
     this.asked.delete(ask);
   }
 
   private answered(ask: number, node: number): void {
-    const missing = this.asked.get(ask);
+    const missing = this.asked.get(ask)?.missing;
     if (missing?.delete(node) === true && missing.size === 0) this.wake();
   }
 
   /** One message each; with `multicast` one per socket, to its lowest node, which passes it on. */
   private transmit(nodes: readonly number[], wire: Wire): void {
     this.sent += nodes.length;
-    if (this.options.multicast !== true) {
+    if (!this.relays) {
       for (const node of nodes) this.port.transmit(node, wire);
       return;
     }

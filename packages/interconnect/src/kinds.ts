@@ -42,6 +42,8 @@ export const RETIRE = 20;
 export const FRAME = 21;
 /** What a node that caught up must store, or that it goes on: see `Resync`. */
 export const RESYNC = 26;
+/** The platform's controller says that the sending node's EL2 is gone; a: its life. Hardware: it is never lost. */
+export const NODE_DOWN = 27;
 /** The sender's rows of the recorded writer are all done. */
 export const TRACE_DONE = 24;
 /** Everybody's are: the other writers, and the duration, begin at moment a. */
@@ -68,6 +70,8 @@ export const WATCHDOG = 38;
 /** To itself: EL2's interrupt stops all cores; and lets them go on. */
 export const HALT = 39;
 export const RELEASE = 40;
+/** To itself: planned fault a is due; b: what for. a is -1: see whether the node can stand still. */
+export const FAULT = 41;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -96,6 +100,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   24: 'trace-done',
   25: 'begin-writers',
   26: 'resync',
+  27: 'node-down',
   32: 'wake',
   33: 'begin-action',
   34: 'timer',
@@ -105,6 +110,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   38: 'watchdog',
   39: 'halt',
   40: 'release',
+  41: 'fault',
 };
 
 /** Operations of {@link MAINTAIN}. */

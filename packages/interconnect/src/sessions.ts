@@ -79,9 +79,10 @@ export class Sessions {
     this.with(from).receive(frame, at);
   }
 
-  /** A wake-up that was asked for and then overtaken by an earlier one has no say. */
+  /** A wake-up that was asked for and then overtaken by an earlier one has no say; one that was put off comes late. */
   timeout(peer: number, at: Instant): void {
-    if (at !== this.wakes.get(peer)) return;
+    const wake = this.wakes.get(peer);
+    if (wake === undefined || at < wake) return;
     this.wakes.delete(peer);
     this.with(peer).timeout(at);
   }

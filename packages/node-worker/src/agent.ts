@@ -17,17 +17,22 @@ export class Agent implements NodeContext {
   readonly options: Readonly<Record<string, unknown>>;
   readonly durable: Map<string, unknown> = new Map();
   private readonly process: NodeProcess;
-  private readonly half: NodeHalf;
+  private readonly makeHalf: () => NodeHalf;
+  private half: NodeHalf;
+  /** Counts the hypervisors that this agent has worked for, and its own lives; and which of them the running event is of. */
+  private generation = 0;
+  private running = 0;
   private readonly inbox: (() => Steps | undefined)[] = [];
   private busy = false;
   /** Bodies sent to the hypervisor's half, answers included. */
   sent = 0;
 
-  constructor(process: NodeProcess, half: NodeHalf) {
+  constructor(process: NodeProcess, makeHalf: () => NodeHalf) {
     this.process = process;
     this.node = process.id;
     this.options = process.spec.protocolOptions;
-    this.half = half;
+    this.makeHalf = makeHalf;
+    this.half = makeHalf();
   }
 
   private get cpu(): Vcpu {
@@ -44,6 +49,8 @@ export class Agent implements NodeContext {
   deliver(wire: Wire, at: number): void {
     if (wire.kind === 'tell') this.handle(() => this.half.onMessage(this, wire.body), at);
     else if (wire.kind === 'ask') this.handle(() => this.answer(wire.ask, wire.body), at);
+    else if (wire.kind === 'resync') this.handle(() => this.process.life?.resync(wire.resync), at);
+    else if (wire.kind === 'start') this.handle(() => this.start(), at);
     else if (wire.kind === 'relay') {
       for (const to of wire.to) if (to !== this.node) this.process.transmit(to, wire.wire, at);
       if (wire.to.includes(this.node)) this.deliver(wire.wire, at);
@@ -55,15 +62,20 @@ export class Agent implements NodeContext {
     this.handle(() => this.half.onFault?.(this, page), at);
   }
 
-  timer(tag: number, at: number): void {
+  /** A timer that was set by an earlier half is nobody's. */
+  timer(generation: number, tag: number, at: number): void {
+    if (generation !== this.generation) return;
     this.handle(() => this.half.onTimer?.(this, tag), at);
   }
 
   private *answer(ask: number, body: unknown): Steps {
     const steps = this.half.onMessage(this, body);
     if (steps !== undefined) yield steps;
-    this.sent++;
-    this.process.transmit(this.process.spec.nodes, { kind: 'answer', ask }, this.cpu.time);
+    this.say({ kind: 'answer', ask });
+  }
+
+  private start(): undefined {
+    this.process.life?.start(this.cpu.time);
   }
 
   private handle(handler: () => Steps | undefined, at: number): void {
@@ -81,11 +93,28 @@ export class Agent implements NodeContext {
   private *work(): Steps {
     while (this.inbox.length > 0) {
       yield this.process.latencies.handlePs;
-      const steps = this.inbox.shift()!();
+      const handler = this.inbox.shift();
+      if (handler === undefined) break;
+      this.running = this.generation;
+      const steps = handler();
       if (steps !== undefined) yield steps;
       if (this.inbox.length === INBOX_ROOM - 1) this.process.sessions.resume(this.now);
     }
     this.busy = false;
+  }
+
+  /** The hypervisor has begun anew: a fresh half, and nothing left to do but what is under way. */
+  renew(): void {
+    this.generation++;
+    this.inbox.length = 0;
+    this.half = this.makeHalf();
+  }
+
+  /** The agent is gone with all that it was doing; it begins anew with the next message. */
+  kill(): void {
+    this.renew();
+    this.busy = false;
+    this.cpu.abandonTask();
   }
 
   // ---- what the protocol can do -------------------------------------------------------------------------------------------
@@ -95,17 +124,25 @@ export class Agent implements NodeContext {
   }
 
   send(body: unknown): void {
+    this.say({ kind: 'tell', body });
+  }
+
+  /** To the hypervisor; what an event for an earlier one has to say is not said. */
+  private say(wire: Wire): void {
+    if (this.running !== this.generation) return;
     this.sent++;
-    this.process.transmit(this.process.spec.nodes, { kind: 'tell', body }, this.cpu.time);
+    this.process.transmit(this.process.spec.nodes, wire, this.cpu.time);
   }
 
   setTimer(delay: Duration, tag: number): void {
     if (!(delay >= 0)) throw new InputError('protocol', `a timer cannot wait for ${delay} ps`);
-    this.process.setTimer(this.cpu.time + delay, tag);
+    if (this.running === this.generation) this.process.setTimer(this.cpu.time + delay, this.generation, tag);
   }
 
   *store(write: Write): Step<void> {
     const { process } = this;
+    // A snapshot brought it.
+    if (process.life !== null && write.number <= process.life.resyncedTo) return;
     yield process.coherence.storeOwnText(this.cpu, this.paOf(write), write.words, write.number);
     process.applyLog.stored(write.number, this.cpu.time);
     yield process.latencies.storePs * write.words.length;

@@ -6,6 +6,8 @@ export const APPLY_MAP = 2;
 export const APPLY_PRIMARY = 3;
 /** The page was copied from the primary. */
 export const APPLY_COPY = 4;
+/** The whole copy was brought up to a write. */
+export const APPLY_RESYNC = 5;
 
 /** Entries of an {@link ApplyLog}, in columns of equal length. Plain data. */
 export interface ApplyEntries {
@@ -51,6 +53,11 @@ export class ApplyLog implements ApplyEntries {
   /** The page was copied; `number` is the highest beside any of its words. */
   copied(page: number, number: number, at: number): void {
     this.add(APPLY_COPY, page, number, at);
+  }
+
+  /** The copy has every write up to `number`. */
+  resynced(number: number, at: number): void {
+    this.add(APPLY_RESYNC, number, 0, at);
   }
 
   reset(): void {

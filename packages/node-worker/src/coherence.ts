@@ -146,6 +146,8 @@ export class Coherence {
   /** The home's side of {@link store}. */
   onStore(from: number, pa: number, core: number, number: number, words: readonly number[], at: number): void {
     const assigned = number < 0 && this.node.isText(pa) ? this.node.nextStoreNumber(pa, words) : Math.max(0, number);
+    // The kernel repeats in this node's copy what it has stored to the primary.
+    if (number > 0 && this.node.spec.strategy === 'stage1') this.node.applyLog.stored(number, at);
     this.storeLocal(pa, words, assigned);
     if (from === this.node.spec.nodes) this.noteStored(assigned, at);
     const line = pa - (pa % LINE_BYTES);
@@ -241,6 +243,11 @@ export class Coherence {
   /** Writes all dirty lines back, as a cache does sooner or later. */
   cleanAll(): void {
     for (const line of [...this.dirty.keys()]) this.clean(line);
+  }
+
+  /** Dirty lines are lost, as with the power. */
+  dropDirty(): void {
+    this.dirty.clear();
   }
 
   /** As at power-on. */

@@ -16,7 +16,7 @@ import {
   TLB_WRITE,
 } from '@numalab/machine';
 import { EMULATED, RETRY } from './el2.ts';
-import { FIXMAP_TEXT_POKE, LINEAR_MAP } from './layout.ts';
+import { FIXMAP_TEXT_POKE, linearVa } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { FIXMAP_ATTRS } from './stage1-map.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -36,6 +36,8 @@ export class CoreCpu implements KernelCpu {
   private readonly node: NodeProcess;
   private readonly cpu: Vcpu;
   private readonly access = new StoreAccess();
+  /** By word the numbers of this core's stores to the primary, for the kernel's own stores to other copies. */
+  private readonly numbers = new Map<number, number>();
   /** Where the copy routine's stores stand, by size. */
   private readonly copyStores: Readonly<Record<4 | 8, number>>;
 
@@ -95,11 +97,21 @@ export class CoreCpu implements KernelCpu {
   }
 
   linearAlias(offset: number): number {
-    return LINEAR_MAP + (this.node.layout.imageIpa - this.node.spec.base) + offset;
+    return linearVa(this.node.spec, this.node.layout.imageIpa + offset);
   }
 
   imageAlias(offset: number): number {
     return this.node.spec.kernel.linkVa + offset;
+  }
+
+  copyAliases(offset: number): readonly number[] {
+    const { spec, layout } = this.node;
+    if (spec.strategy !== 'stage1' || offset < layout.spanStart || offset >= layout.spanEnd) return [];
+    return layout.copyPa.slice(1).map((copy) => linearVa(spec, copy + offset - layout.spanStart));
+  }
+
+  isOnNode0(): boolean {
+    return this.node.id === 0;
   }
 
   *store(va: number, words: readonly number[]): Step<boolean> {
@@ -209,9 +221,12 @@ export class CoreCpu implements KernelCpu {
       const word = node.directTextWord(pa);
       if (word >= 0) node.sendProbes(word, false, cpu.time);
       cpu.replyNumber = 0;
-      yield node.coherence.store(cpu, pa, [words[i]!], -1);
+      const copied = word >= 0 && node.homeOf(pa) > 0 ? this.numbers.get(word)! : -1;
+      yield node.coherence.store(cpu, pa, [words[i]!], copied);
       const number = cpu.replyNumber;
-      if (number > 0) node.directStores.push({ word, number, begin, end: -1, core: cpu.core });
+      if (number <= 0 || copied > 0) continue;
+      node.directStores.push({ word, number, begin, end: -1, core: cpu.core });
+      this.numbers.set(word, number);
     }
   }
 
@@ -232,27 +247,26 @@ export class CoreCpu implements KernelCpu {
     return value;
   }
 
-  *cleanInvalidate(offset: number, bytes: number): Step<void> {
+  *cleanInvalidate(va: number, bytes: number): Step<void> {
     const { node, cpu } = this;
-    if (!(yield node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) return;
+    if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) return;
     yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
-    node.endStores(cpu);
   }
 
-  *cleanAlternatives(offsets: readonly number[]): Step<void> {
+  *cleanAlternatives(vas: readonly number[]): Step<void> {
     const { node, cpu } = this;
-    for (const offset of offsets) {
-      if (!(yield node.mmu.access(cpu, this.imageAlias(offset), ACCESS_READ))) continue;
+    for (const va of vas) {
+      if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) continue;
       yield node.maintenance.cleanLine(cpu, cpu.translatedPa);
     }
     yield node.maintenance.dsb(cpu);
     yield node.maintenance.broadcast(cpu, link.IC_IALLUIS, 0);
     yield node.maintenance.dsb(cpu);
     yield node.maintenance.isb(cpu);
-    node.endStores(cpu);
   }
 
   storesOver(): void {
+    this.numbers.clear();
     this.node.endStores(this.cpu);
   }
 

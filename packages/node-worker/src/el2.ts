@@ -154,7 +154,7 @@ export class El2 {
   /** Takes the lock of this node's tables. */
   *lock(cpu: Vcpu): Step<void> {
     while (this.locked) {
-      this.waiting.push(cpu);
+      if (!this.waiting.includes(cpu)) this.waiting.push(cpu);
       yield WAIT;
     }
     this.locked = true;
@@ -162,8 +162,25 @@ export class El2 {
 
   unlock(cpu: Vcpu): void {
     this.locked = false;
-    const next = this.waiting.shift();
+    // Cores that stand still cannot take it.
+    const agent = this.node.life?.isCatchingUp === true ? this.waiting.indexOf(this.node.agentCpu) : 0;
+    const [next] = agent < 0 ? [] : this.waiting.splice(agent, 1);
     if (next !== undefined) this.node.wakeLater(next, cpu.time);
+  }
+
+  get isLocked(): boolean {
+    return this.locked;
+  }
+
+  /** All who wait for the lock look again: one that was woken may be unable to take it. */
+  wakeWaiting(at: number): void {
+    for (const cpu of this.waiting.splice(0)) this.node.wakeLater(cpu, at);
+  }
+
+  /** `cpu` waits no more. */
+  forgetWaiting(cpu: Vcpu): void {
+    const i = this.waiting.indexOf(cpu);
+    if (i >= 0) this.waiting.splice(i, 1);
   }
 
   /** pKVM's host abort path on this node's tables. */

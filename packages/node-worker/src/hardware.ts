@@ -99,8 +99,8 @@ export class NodeHardware {
     if (id === 0 || spec.strategy !== 'none') {
       this.memory.addText(this.layout.copyPa[id]!, imageWords(spec, this.layout));
     }
-    this.stage1 = buildStage1(spec, this.layout, id === 0 ? this.memory : null);
-    this.tables = spec.strategy === 'none' ? null : this.buildTables(watcherOf);
+    this.stage1 = buildStage1(spec, this.layout, id, this.memory);
+    this.tables = spec.strategy === 'stage2' ? this.buildTables(watcherOf) : null;
     // The last core is EL2's agent.
     this.cores = Array.from({ length: spec.coresPerNode + 1 }, () => new CoreHardware(spec.profile));
     const { llc } = spec.profile.caches;

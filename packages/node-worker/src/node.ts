@@ -21,6 +21,8 @@ import { homeOf, type MachineLayout } from './layout.ts';
 import { Locks } from './locks.ts';
 import { Maintenance } from './maintenance.ts';
 import { Mmu } from './mmu.ts';
+import { NodeFaults } from './node-faults.ts';
+import { NodeLife } from './node-life.ts';
 import { Observations } from './observations.ts';
 import type { KernelText, MachineSpec } from './spec.ts';
 import type { Stage1Map } from './stage1-map.ts';
@@ -106,6 +108,9 @@ export class NodeProcess extends link.Process {
   /** By core: the trapped write that the order has not answered. */
   readonly submitted: Map<number, Submission> = new Map();
   readonly writers: WriterDriver;
+  /** Pauses, crashes and restarts, and the faults that cause them; null where none is planned. */
+  readonly life: NodeLife | null;
+  readonly faults: NodeFaults | null;
   readonly watch: WatchMap;
   readonly tableOps: TableWatcher | null;
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
@@ -125,7 +130,7 @@ export class NodeProcess extends link.Process {
   private watchdogSet = false;
 
   /** `hardware` is as boot leaves it, and of a machine that differs from `spec` in nothing but what a seed decides. */
-  constructor(hardware: NodeHardware, spec: MachineSpec, half: NodeHalf, watch: WatchMap) {
+  constructor(hardware: NodeHardware, spec: MachineSpec, makeHalf: () => NodeHalf, watch: WatchMap) {
     super(hardware.id);
     const { id } = hardware;
     this.spec = spec;
@@ -153,7 +158,7 @@ export class NodeProcess extends link.Process {
     this.walk = new Walk(this);
     this.locks = new Locks(this);
     this.interrupts = new Interrupts(this);
-    this.agent = new Agent(this, half);
+    this.agent = new Agent(this, makeHalf);
     this.textPages = new TextPages(this);
     this.sessions = new link.Sessions(
       this.sessionHost(),
@@ -162,6 +167,8 @@ export class NodeProcess extends link.Process {
     );
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
+    this.life = spec.faults === null ? null : new NodeLife(this);
+    this.faults = spec.faults === null ? null : new NodeFaults(this, spec.faults);
     this.begin();
   }
 
@@ -172,6 +179,7 @@ export class NodeProcess extends link.Process {
       cpu.sleepUntil = cpu.time;
     }
     this.writers.begin();
+    this.faults?.begin();
   }
 
   private sessionHost(): link.SessionHost {
@@ -185,7 +193,7 @@ export class NodeProcess extends link.Process {
       },
       take: (_from, kind, a, b, body, at) => this.takeFrom(kind, a, b, body, at),
       timerAt: (at, peer) => this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null),
-      restarted: () => {},
+      restarted: (_peer, _epoch, at) => this.life?.follow(at),
     };
   }
 
@@ -196,6 +204,7 @@ export class NodeProcess extends link.Process {
       return true;
     }
     if (!this.agent.hasRoom) return false;
+    this.faults?.countMessage(at);
     this.agent.deliver(body as Wire, at);
     return true;
   }
@@ -220,21 +229,24 @@ export class NodeProcess extends link.Process {
     return null;
   }
 
-  /** Where nothing traps: offset from `_text` in words of what lies at `pa` if that is text, else -1. */
+  /** Where nothing traps: offset from `_text` in words of what lies at `pa` if that is in a copy of the text, else -1. */
   directTextWord(pa: number): number {
-    const { imageIpa, spanStart, spanEnd } = this.layout;
-    const offset = pa - imageIpa;
-    return this.spec.strategy === 'none' && offset >= spanStart && offset < spanEnd ? offset >> 2 : -1;
+    const { copyPa, spanStart, spanEnd } = this.layout;
+    const { strategy } = this.spec;
+    const home = this.homeOf(pa);
+    if (strategy === 'stage2' || home < 0 || (strategy === 'none' && home > 0)) return -1;
+    const offset = pa - copyPa[home]! + spanStart;
+    return offset >= spanStart && offset < spanEnd ? offset >> 2 : -1;
   }
 
   /** Whether a store to `offset` is the order's business. */
   isReplicated(offset: number): boolean {
-    const kind = this.spec.strategy === 'none' ? null : this.kindAt(offset);
+    const kind = this.spec.strategy === 'stage2' ? this.kindAt(offset) : null;
     return kind === 'replica' || kind === 'shared';
   }
 
   isShared(offset: number): boolean {
-    return this.spec.strategy !== 'none' && this.kindAt(offset) === 'shared';
+    return this.spec.strategy === 'stage2' && this.kindAt(offset) === 'shared';
   }
 
   isHole(offset: number): boolean {
@@ -502,7 +514,7 @@ export class NodeProcess extends link.Process {
 
   private onHalt(at: number): void {
     for (const cpu of this.cpus) {
-      if (cpu === this.agentCpu || cpu.el2 === EL2_BUSY) continue;
+      if (cpu === this.agentCpu || (cpu.el2 === EL2_BUSY && this.life?.isCatchingUp !== true)) continue;
       if (cpu.el2 === EL2_NONE) cpu.halt();
       this.coreHalted(cpu, at);
     }
@@ -520,6 +532,23 @@ export class NodeProcess extends link.Process {
       this.haltedInEl2.push(cpu);
       yield WAIT;
     }
+  }
+
+  /** All cores stand still: those that are still to stop have stopped. */
+  countStanding(at: number): void {
+    if (!this.halting) return;
+    for (const cpu of this.cpus) if (cpu !== this.agentCpu && !cpu.haltCounted) this.coreHalted(cpu, at);
+  }
+
+  /** A new agent lets go what an earlier one had stopped. */
+  unhalt(at: number): void {
+    if (this.halting) this.release(at);
+  }
+
+  /** Tells the hypervisor through the platform's controller. */
+  tellPlatform(kind: number, a: number, at: number): void {
+    const time = (at + this.latencies.linePs(this.id, this.spec.hypervisorNode)) as Instant;
+    this.post(time, link.CLASS_PROTOCOL, this.spec.nodes, kind, a, 0, 0, null);
   }
 
   /** Lets all cores go on. */
@@ -541,8 +570,8 @@ export class NodeProcess extends link.Process {
   }
 
   /** The protocol's half wants to be told `tag` at `at`. */
-  setTimer(at: number, tag: number): void {
-    this.postLocal(at, link.TIMER, 0, tag);
+  setTimer(at: number, generation: number, tag: number): void {
+    this.postLocal(at, link.TIMER, generation, tag);
   }
 
   /** Wakes a core of this node for what another of its cores did at `at`: the news takes a line transfer. */
@@ -629,6 +658,11 @@ export class NodeProcess extends link.Process {
       this.onWatchdog(message.time);
       return;
     }
+    if (this.life?.takes(message) !== true) this.dispatch(message);
+  }
+
+  /** Does what a message asks for. */
+  dispatch(message: link.Message): void {
     this.account(message);
     this.now = message.time;
     const { a, b, c, from, time, body } = message;
@@ -705,7 +739,10 @@ export class NodeProcess extends link.Process {
         this.sessions.timeout(a, time);
         break;
       case link.TIMER:
-        this.agent.timer(b, time);
+        this.agent.timer(a, b, time);
+        break;
+      case link.FAULT:
+        this.faults?.onMessage(a, b, time);
         break;
       case link.HALT:
         this.onHalt(time);
@@ -715,6 +752,7 @@ export class NodeProcess extends link.Process {
         break;
       case link.STOP:
         this.stop();
+        if (a === 1) this.sessions.close();
         break;
       case link.WAKE:
         this.wake(b, time);
@@ -750,7 +788,7 @@ export class NodeProcess extends link.Process {
     const what = cpu.trappedWord < 0 ? 'EL2 lets it trap again and again' : `the write to word ${cpu.trappedWord}`;
     const text = `CPU ${cpu.cpu} trapped with a store at ${cpu.trappedAt / 1000} ns and waits for ever: ${what}`;
     this.observations.report('L1', text, at);
-    for (let to = 0; to < this.spec.nodes; to++) this.sendMemory(to, link.STOP, 0, 0, 0, null, at);
+    for (let to = 0; to <= this.spec.nodes; to++) this.sendMemory(to, link.STOP, 1, 0, 0, null, at);
   }
 
   private stop(): void {

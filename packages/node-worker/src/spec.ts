@@ -29,6 +29,9 @@ export interface ReplicatedRange {
   readonly kind: 'replica' | 'hole' | 'shared';
 }
 
+/** See {@link MachineSpec.strategy}. */
+export type Strategy = 'none' | 'stage1' | 'stage2';
+
 /** How much the cores do. Spans in picoseconds. */
 export interface WorkloadSpec {
   /** Bounds walks and endless writers; finite writers run to their end. */
@@ -76,7 +79,8 @@ export interface MachineSpec {
   readonly bootStores: { readonly words: Int32Array; readonly values: Uint32Array };
   /** Bound on what a node may commit outside copies of the text. */
   readonly arenaBytes: number;
-  readonly strategy: 'none' | 'stage2';
+  /** How text is replicated: not at all; by the kernel itself, with its own tables on every node; by stage 2. */
+  readonly strategy: Strategy;
   readonly protocol: string;
   /** Options of the protocol, defaults filled in. */
   readonly protocolOptions: Readonly<Record<string, unknown>>;
@@ -85,6 +89,8 @@ export interface MachineSpec {
   readonly wholeWrites?: boolean;
   readonly hypervisorNode: number;
   readonly serialisation: 'central' | 'lock';
+  /** The hypervisor keeps a journal, from which it recovers. */
+  readonly journal: boolean;
   readonly workload: WorkloadSpec;
   readonly writers: readonly WriterSpec[];
   /** What breaks; null: nothing. */

@@ -1,4 +1,4 @@
-import { alignDown, assert } from '@numalab/base';
+import { alignDown, alignUp, assert } from '@numalab/base';
 import { ALIAS_IMAGE, type WriterSpec } from '@numalab/kernel';
 import {
   AP_EL1_RO,
@@ -19,9 +19,10 @@ import {
   stage1TableLo,
   type WordMemory,
 } from '@numalab/machine';
-import { FIXMAP_TEXT_POKE, LINEAR_MAP, type MachineLayout } from './layout.ts';
+import { FIXMAP_TEXT_POKE, linearVa, type MachineLayout } from './layout.ts';
 import type { MachineSpec } from './spec.ts';
 
+const TWO_MIB = 2 ** 21;
 const TEXT = { ap: AP_EL1_RO, pxn: false, uxn: true };
 /** Text before the kernel protects it: relocation stores to it by its own VA. */
 const EARLY_TEXT = { ap: AP_EL1_RW, pxn: false, uxn: true };
@@ -86,8 +87,24 @@ class Builder {
     }
   }
 
-  /** Maps [va, va + bytes) to `ipa` on, by the largest leaves and contiguous groups that fit, as Linux maps its image. */
-  map(va: number, ipa: number, bytes: number, attributes: typeof DATA): void {
+  /**
+   * Lets the tables of `other` translate `va` too, from the first level on where its entry is not on the way to `apartFrom`,
+   * which these tables translate themselves.
+   */
+  share(other: Builder, va: number, apartFrom: number): void {
+    let level = this.config.startLevel;
+    const indexOf = (address: number): number => Math.floor(address / 2 ** levelShift(this.granule, level));
+    while (indexOf(va) === indexOf(apartFrom)) level++;
+    const child = other.children.get(other.entry(va, level));
+    assert(child !== undefined, 'only what a table of its own translates can be shared');
+    this.store(this.entry(va, level), stage1TableLo(this.config, child), stage1TableHi(this.config, child));
+  }
+
+  /**
+   * Maps [va, va + bytes) to `ipa` on, by the largest leaves that fit and, with
+   * `groups`, contiguous groups of them, as Linux maps its image.
+   */
+  map(va: number, ipa: number, bytes: number, attributes: typeof DATA, groups = true): void {
     const { granule, config } = this;
     for (let at = 0; at < bytes; ) {
       let level = config.startLevel;
@@ -95,7 +112,7 @@ class Builder {
       while (level < 3 && !(blockAllowed(granule, level, config) && fits(levelBytes(granule, level)))) level++;
       const size = levelBytes(granule, level);
       const group = contiguousEntries(granule, level);
-      const contiguous = group > 1 && fits(size * group);
+      const contiguous = groups && group > 1 && fits(size * group);
       const attrs = stage1Attributes({ ...attributes, contiguous });
       for (let i = 0; i < (contiguous ? group : 1); i++, at += size) {
         const to = ipa + at;
@@ -109,31 +126,88 @@ class Builder {
   }
 }
 
+/** A mapping of the image: its bounds, and what may be done there. */
+type ImagePart = readonly [start: number, end: number, attributes: typeof DATA];
+
+/** Text read-only and executable, constants read-only, the rest writable, in whole pages. */
+const imageParts = (spec: MachineSpec, layout: MachineLayout): readonly ImagePart[] => {
+  const { text, pageBytes, imageBytes } = spec.kernel;
+  const textStart = alignDown(text.start, pageBytes);
+  const constantEnd = Math.max(text.end, alignDown(layout.spanEnd, pageBytes));
+  const parts: readonly ImagePart[] = [
+    [0, textStart, DATA],
+    [textStart, text.end, spec.writers.some(storesByImageAlias) ? EARLY_TEXT : TEXT],
+    [text.end, constantEnd, RODATA],
+    [constantEnd, Math.ceil(imageBytes / pageBytes) * pageBytes, DATA],
+  ];
+  return parts.filter(([start, end]) => end > start);
+};
+
+const builderFor = (spec: MachineSpec, layout: MachineLayout, node: number, memory: WordMemory | null): Builder => {
+  const rootPa = layout.stage1Pa[node]!;
+  const granule = granuleOf(spec.kernel.pageBytes);
+  return new Builder(memory, makeStage1Config({ granule, vaBits: 48, rootPa, lpa2: false }));
+};
+
+/** Node 0's tables, which all nodes share unless the kernel replicates its text. */
+const buildPrimary = (spec: MachineSpec, layout: MachineLayout, memory: WordMemory | null): Builder => {
+  const builder = builderFor(spec, layout, 0, memory);
+  const { linkVa, imageBytes } = spec.kernel;
+  for (const [start, end, attributes] of imageParts(spec, layout)) {
+    builder.map(linkVa + start, layout.imageIpa + start, end - start, attributes);
+  }
+  const mapLinear = (from: number, to: number): void => {
+    const start = alignDown(from, TWO_MIB);
+    builder.map(linearVa(spec, start), start, alignUp(to, TWO_MIB) - start, DATA);
+  };
+  mapLinear(spec.base, layout.imageIpa + TWO_MIB + imageBytes);
+  if (spec.strategy === 'stage1') {
+    const bytes = layout.spanEnd - layout.spanStart;
+    for (const copy of layout.copyPa.slice(1)) mapLinear(copy, copy + bytes);
+  }
+  builder.entry(FIXMAP_TEXT_POKE, 3);
+  return builder;
+};
+
 /**
- * Builds the kernel's stage-1 tables: the image (text read-only and executable, constants read-only, the rest writable), the
- * linear map around it, and a fixmap slot. `memory` is node 0's, or null on other nodes, which only learn where things are.
+ * A node's own tables where the kernel replicates its text: the image's entries built anew, text and constants onto the node's
+ * copy without contiguous groups, and constants left writable; all others lead into node 0's tables ([arm64 reference 1.2]).
  */
-export const buildStage1 = (spec: MachineSpec, layout: MachineLayout, memory: WordMemory | null): Stage1Map => {
-  const { kernel } = spec;
-  const config = makeStage1Config({
-    granule: granuleOf(kernel.pageBytes),
-    vaBits: 48,
-    rootPa: layout.stage1Pa,
-    lpa2: false,
-  });
-  const builder = new Builder(memory, config);
-  const page = kernel.pageBytes;
-  const map = (start: number, end: number, attributes: typeof DATA): void =>
-    builder.map(kernel.linkVa + start, layout.imageIpa + start, end - start, attributes);
-  const textStart = alignDown(kernel.text.start, page);
-  const constantEnd = Math.max(kernel.text.end, alignDown(layout.spanEnd, page));
-  if (textStart > 0) map(0, textStart, DATA);
-  map(textStart, kernel.text.end, spec.writers.some(storesByImageAlias) ? EARLY_TEXT : TEXT);
-  if (constantEnd > kernel.text.end) map(kernel.text.end, constantEnd, RODATA);
-  map(constantEnd, Math.ceil(kernel.imageBytes / page) * page, DATA);
-  const linear = 2 ** 21;
-  builder.map(LINEAR_MAP, spec.base, Math.ceil((2 * linear + kernel.imageBytes) / linear) * linear, DATA);
-  const fixmapEntry = builder.entry(FIXMAP_TEXT_POKE, 3);
-  assert(builder.next <= layout.stage1Pa + layout.stage1Bytes, 'the stage-1 tables outgrow their place');
-  return { config, fixmapEntry, bytes: builder.next - layout.stage1Pa };
+const buildOwn = (spec: MachineSpec, layout: MachineLayout, node: number, memory: WordMemory | null): Builder => {
+  const builder = builderFor(spec, layout, node, memory);
+  const { linkVa, pageBytes } = spec.kernel;
+  const [copyStart, copyEnd] = [alignUp(layout.spanStart, pageBytes), alignDown(layout.spanEnd, pageBytes)];
+  for (const [start, end, attributes] of imageParts(spec, layout)) {
+    const cuts = [start, Math.min(Math.max(start, copyStart), end), Math.max(start, Math.min(end, copyEnd)), end];
+    for (let i = 0; i < 3; i++) {
+      const [from, to] = [cuts[i]!, cuts[i + 1]!];
+      if (to <= from) continue;
+      const pa = i === 1 ? layout.copyPa[node]! + from - layout.spanStart : layout.imageIpa + from;
+      builder.map(linkVa + from, pa, to - from, attributes === RODATA ? DATA : attributes, false);
+    }
+  }
+  const primary = buildPrimary(spec, layout, null);
+  const last = layout.spanEnd - layout.spanStart - 1;
+  const linear = [spec.base, ...layout.copyPa, ...layout.copyPa.map((pa) => pa + last)];
+  for (const pa of linear) builder.share(primary, linearVa(spec, pa), linkVa);
+  builder.share(primary, FIXMAP_TEXT_POKE, linkVa);
+  return builder;
+};
+
+/**
+ * Builds the kernel's stage-1 tables that `node` uses: the image, the linear map around it and around its copies, and a fixmap
+ * slot. `memory` is the node's, or null where it only learns where things are.
+ */
+export const buildStage1 = (
+  spec: MachineSpec,
+  layout: MachineLayout,
+  node: number,
+  memory: WordMemory | null,
+): Stage1Map => {
+  const own = node > 0 && spec.strategy === 'stage1';
+  const builder = own ? buildOwn(spec, layout, node, memory) : buildPrimary(spec, layout, node === 0 ? memory : null);
+  const fixmapEntry = (own ? buildPrimary(spec, layout, null) : builder).entry(FIXMAP_TEXT_POKE, 3);
+  const bytes = builder.next - builder.config.rootPa;
+  assert(bytes <= layout.stage1Bytes, 'the stage-1 tables outgrow their place');
+  return { config: builder.config, fixmapEntry, bytes };
 };

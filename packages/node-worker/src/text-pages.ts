@@ -61,8 +61,9 @@ export class TextPages {
   /** See `NodeContext.unmap`. */
   *unmap(cpu: Vcpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;
-    this.states.set(page, 'unmapped');
-    yield this.edit(cpu, this.tables.editor.unmap(this.ipaOf(page), this.bytes));
+    yield this.edit(cpu, this.tables.editor.unmap(this.ipaOf(page), this.bytes), () => {
+      this.states.set(page, 'unmapped');
+    });
     this.node.applyLog.unmapped(page, cpu.time);
   }
 
@@ -148,9 +149,11 @@ export class TextPages {
     return tables;
   }
 
-  private *edit(cpu: Vcpu, operation: Generator<TableOp, number>): Step<void> {
+  /** `begins` is told when the lock is taken: from there on the edit runs to its end. */
+  private *edit(cpu: Vcpu, operation: Generator<TableOp, number>, begins?: () => void): Step<void> {
     const { el2, maintenance } = this.node;
     yield el2.lock(cpu);
+    begins?.();
     this.node.tableOps?.locked?.(0);
     const status = (yield maintenance.perform(cpu, operation)) as number;
     this.node.tableOps?.unlocked?.(0);

@@ -165,6 +165,24 @@ export class Vcpu {
     this.current.offset = -1;
   }
 
+  /** Its caches and translation buffers lose what they hold. */
+  loseCaches(): void {
+    this.l1i.invalidateAll();
+    this.l2.reset();
+    for (const tlb of [this.tlb, this.stage2Leaves, ...this.stage1Tables, ...this.stage2Tables]) tlb.invalidateAll();
+    this.microEnd = -1;
+    this.synchroniseContext();
+  }
+
+  /** The core forgets what it was running: EL2's agent alone. */
+  abandonTask(): void {
+    this.task = null;
+    this.taskQueue.length = 0;
+    this.mode = MODE_WALK;
+    this.time = Infinity;
+    this.blocked = false;
+  }
+
   /** Sets when the core acts next: once it is released, if it is halted. */
   schedule(time: number): void {
     if (this.halted) this.haltTime = time;

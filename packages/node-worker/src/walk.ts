@@ -287,11 +287,8 @@ export class Walk {
     let ipa = cpu.random.below(Math.max(1, spec.base / page)) * page;
     if (!isMmio) {
       const home = cpu.random.below(spec.nodes);
-      const start = home === 0 ? layout.stage1Pa + layout.stage1Bytes : nodeBase(spec, home);
-      const end =
-        spec.strategy === 'none'
-          ? nodeBase(spec, home + 1)
-          : Math.min(layout.poolPa[home]!, home === 0 ? Infinity : layout.copyPa[home]!);
+      const start = home === 0 ? layout.stage1Pa[0]! + layout.stage1Bytes : nodeBase(spec, home);
+      const end = layout.ramEnd[home]!;
       ipa = start + cpu.random.below(Math.floor((end - start) / page)) * page;
     } else if (spec.base === 0) return;
     cpu.mode = MODE_TASK;

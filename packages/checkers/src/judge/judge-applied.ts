@@ -1,6 +1,7 @@
 import {
   APPLY_COPY,
   APPLY_PRIMARY,
+  APPLY_RESYNC,
   APPLY_STORE,
   APPLY_UNMAP,
   type ApplyEntries,
@@ -24,7 +25,7 @@ export class WritePages {
   readonly pagesOf: readonly (readonly number[])[];
   readonly byPage: Map<number, number[]> = new Map();
 
-  constructor(spec: MachineSpec, writes: readonly Write[]) {
+  constructor(spec: MachineSpec, writes: readonly Pick<Write, 'word' | 'words'>[]) {
     this.pagesOf = writes.map((write) => pagesOfWrite(spec, write));
     for (const [i, pages] of this.pagesOf.entries()) {
       for (const page of pages) {
@@ -98,6 +99,12 @@ class Copy {
     this.highest.set(page, Math.max(number, this.highest.get(page) ?? 0));
   }
 
+  /** The whole copy has every write up to `number`: a snapshot may jump forward. */
+  resync(number: number): void {
+    for (let earlier = 1; earlier <= number; earlier++) this.applied[earlier] ||= 2;
+    if (number > this.prefix) this.prefix = number;
+  }
+
   /** Write `number` can be seen: so must every earlier one whose page can. */
   private raise(number: number, at: number): void {
     for (let earlier = this.prefix + 1; earlier < number; earlier++) {
@@ -138,6 +145,7 @@ export const judgeApplied = (
     if (log.kinds[i] === APPLY_STORE) copy.store(subject, at);
     else if (log.kinds[i] === APPLY_UNMAP || log.kinds[i] === APPLY_PRIMARY) copy.hide(subject);
     else if (log.kinds[i] === APPLY_COPY) copy.copy(subject, log.numbers[i]!);
+    else if (log.kinds[i] === APPLY_RESYNC) copy.resync(subject);
     else copy.show(subject, at);
   }
   const lost: number[] = [];

@@ -17,7 +17,7 @@ const writesOf = ({ spec, nodes, hypervisor }: JudgeInput) => timedWrites(spec, 
 const replicas = (input: JudgeInput): string[] =>
   judgeReplicas(input, writesOf(input)).findings.map(({ id, message }) => `${id}: ${message}`);
 const lost = (input: JudgeInput): string[] =>
-  judgeWrites(input, writesOf(input), judgeLogs(input)).map(({ id, message }) => `${id}: ${message}`);
+  judgeWrites(input, writesOf(input), judgeLogs(input, writesOf(input))).map(({ id, message }) => `${id}: ${message}`);
 
 const copy = (words: number[], values: number[], numbers: number[]): Partial<NodeReport> => ({
   copy: { words: Int32Array.from(words), values: Uint32Array.from(values), numbers: Uint32Array.from(numbers) },

@@ -63,7 +63,7 @@ export const judgeWrites = (
   writes: readonly TimedWrite[],
   applied: readonly AppliedJudgement[],
 ): readonly Finding[] => {
-  if (input.interrupted || input.spec.strategy === 'none') return [];
+  if (input.interrupted || input.spec.strategy !== 'stage2') return [];
   const findings: Finding[] = [];
   const report = (message: string, timePs: number): void => {
     if (findings.length < 8) findings.push({ id: 'R2', message, timePs });

@@ -10,7 +10,7 @@ export const judgeTables = (
   spec: MachineSpec,
   nodes: readonly NodeReport[],
 ): { findings: Finding[]; evidence: Record<string, number> } => {
-  if (spec.strategy === 'none') return { findings: [], evidence: {} };
+  if (spec.strategy !== 'stage2') return { findings: [], evidence: {} };
   const layout = layOut(spec);
   const page = GRANULES[spec.granule].bytes;
   const ipaOf = (offset: number): number => layout.imageIpa + offset;

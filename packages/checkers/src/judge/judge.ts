@@ -121,14 +121,15 @@ const findingsOf = (
   return { found, tests };
 };
 
-/** What each node's log of its copy says; nothing where nothing is replicated. */
-export const judgeLogs = ({ spec, nodes, hypervisor, interrupted }: JudgeInput): AppliedJudgement[] => {
+/** What each node's log of its copy says; nothing where nothing is replicated, and none of the primary where nothing traps. */
+export const judgeLogs = (
+  { spec, nodes, interrupted }: JudgeInput,
+  writes: readonly TimedWrite[],
+): AppliedJudgement[] => {
   if (spec.strategy === 'none') return [];
-  const writes = new WritePages(
-    spec,
-    hypervisor.journal.map(({ write }) => write),
-  );
-  return nodes.map(({ id, applied }) => judgeApplied(id, applied, writes, !interrupted));
+  const byPage = new WritePages(spec, writes);
+  const copies = spec.strategy === 'stage1' ? nodes.slice(1) : nodes;
+  return copies.map(({ id, applied }) => judgeApplied(id, applied, byPage, !interrupted));
 };
 
 /**
@@ -138,7 +139,7 @@ export const judgeLogs = ({ spec, nodes, hypervisor, interrupted }: JudgeInput):
  */
 export const judge = (input: JudgeInput): Judgement => {
   const { spec, nodes, minEvidence } = input;
-  const declared = spec.strategy === 'none' ? null : spec.guarantee;
+  const declared = spec.strategy === 'stage2' ? spec.guarantee : null;
   const writes = timedWrites(spec, nodes, input.hypervisor);
   const budget = new Budget(input.budget ?? Infinity);
   const nodeOf = (cpu: number): number => Math.floor(cpu / spec.coresPerNode);
@@ -147,12 +148,12 @@ export const judge = (input: JudgeInput): Judgement => {
     return write === undefined || write.node < 0 ? -1 : write.node * spec.coresPerNode + write.core;
   };
   const fetches = judgeFetches(nodes, writes, writerOf, input.valueAtBoot, budget);
-  const applied = judgeLogs(input);
+  const applied = judgeLogs(input, writes);
   const applications = nodes.reduce((sum, node) => sum + node.applied.kinds.length, 0);
   const replicas = judgeReplicas(input, writes);
   const evidence: Record<Guarantee, number> = {
     eventual: replicas.compared,
-    ordered: spec.strategy === 'none' ? fetches.evidence.ordered : Math.min(applications, fetches.evidence.ordered),
+    ordered: spec.strategy === 'stage2' ? Math.min(applications, fetches.evidence.ordered) : fetches.evidence.ordered,
     completed: fetches.evidence.completed,
     atomic: fetches.evidence.atomic,
   };

@@ -30,7 +30,7 @@ export const timedWrites = (
   nodes: readonly NodeReport[],
   hypervisor: HypervisorReport,
 ): readonly TimedWrite[] => {
-  if (spec.strategy === 'none') {
+  if (spec.strategy !== 'stage2') {
     const spans = new Map<number, { begin: number; end: number; node: number; core: number }>();
     for (const node of nodes) {
       for (const { number, begin, end, core } of node.directStores) {

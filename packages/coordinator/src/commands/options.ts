@@ -1,6 +1,11 @@
 import { InputError } from '@numalab/base';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { SeedRange } from '../campaign/seed-set.ts';
 import type { LoadOptions } from '../scenario/load.ts';
+import type { CommandContext } from './context.ts';
+
+/** Runs a command, which is imported only now, and keeps its exit code. */
+export type Runner = (verb: (context: CommandContext) => Promise<number> | number) => Promise<void>;
 
 /** Options of every command that boots a machine. */
 export interface MachineOptions {
@@ -45,6 +50,60 @@ export interface TranslateOptions extends MachineOptions {
   readonly access: 'read' | 'write';
   readonly at: At;
 }
+
+/** Options of `campaign`. */
+export interface CampaignCommandOptions {
+  readonly seeds: SeedRange;
+  readonly protocol: readonly string[];
+  readonly topology: readonly string[];
+  readonly faults: 'none' | 'swarm';
+  readonly set: readonly string[];
+  readonly duration?: string;
+  /** Folder of the journal. */
+  readonly out?: string;
+  readonly junit?: string;
+  readonly summary?: string;
+  readonly redis?: string;
+  readonly queue: string;
+  readonly jobs?: number;
+  /** Seeds of a lease. */
+  readonly lease?: number;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+/** Options of `worker`. */
+export interface WorkerCommandOptions {
+  readonly redis: string;
+  readonly queue: string;
+  readonly jobs?: number;
+  /** How long a worker that is silent keeps its lease, such as 10s. */
+  readonly lock: string;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
+  readonly quiet: boolean;
+}
+
+/** Reads `A..B`, both ends included, or one seed. */
+export const seedRange = (text: string): SeedRange => {
+  const found = /^(\d{1,16})(?:\.\.(\d{1,16}))?$/.exec(text);
+  if (found === null) throw new InvalidArgumentError('It must be A..B, such as 1..1000.');
+  const from = Number(found[1]);
+  const to = Number(found[2] ?? found[1]);
+  if (to > Number.MAX_SAFE_INTEGER)
+    throw new InvalidArgumentError(`The last must be at most ${Number.MAX_SAFE_INTEGER}.`);
+  if (to < from) throw new InvalidArgumentError('The last must not be below the first.');
+  return { from, to };
+};
+
+/** Reads a list with commas. */
+export const commaList = (text: string): readonly string[] => {
+  const parts = text.split(',').map((part) => part.trim());
+  if (parts.includes('')) throw new InvalidArgumentError('It has an empty entry.');
+  return parts;
+};
 
 /** A parser for whole numbers from `min` to `max`, written in decimal. */
 export const wholeNumber =

@@ -34,12 +34,20 @@ export class OutputFolder {
   }
 
   private attempt(file: string, action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      const { code, syscall } = error as NodeJS.ErrnoException;
-      if (syscall === undefined) throw error;
-      throw new InputError(this.option, `${displayPath(file)} cannot be written to (${code})`);
-    }
+    attempt(this.option, file, action);
   }
 }
+
+const attempt = (option: string, file: string, action: () => void): void => {
+  try {
+    action();
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new InputError(option, `${displayPath(file)} cannot be written to (${code})`);
+  }
+};
+
+/** Writes a file that `option` names. Throws InputError if the operating system does not let us. */
+export const writeOutputFile = (option: string, path: string, content: string): void =>
+  attempt(option, path, () => writeFileSync(path, content));

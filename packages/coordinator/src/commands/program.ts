@@ -1,5 +1,6 @@
 import { InputError } from '@numalab/base';
 import { Command, CommanderError, Option } from 'commander';
+import { VERSION } from '../version.ts';
 import { type CommandContext, EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
 import {
   addMachineOptions,
@@ -7,15 +8,13 @@ import {
   type ExportOptions,
   loadOptionsOf,
   type MachineOptions,
+  type Runner,
   type RunOptions,
   type TranslateOptions,
   wholeNumber,
 } from './options.ts';
+import { addCampaign } from './program-campaign.ts';
 
-/** Runs a command, which is imported only now, and keeps its exit code. */
-type Runner = (verb: (context: CommandContext) => Promise<number> | number) => Promise<void>;
-
-const VERSION = '0.1.0';
 const LAST_NODE = 127;
 
 /** Checks options and loads the scenario, for a command that boots a machine. */
@@ -168,6 +167,7 @@ export const main = async (args: readonly string[], context: CommandContext): Pr
     code = await verb(context);
   };
   addRun(program, run);
+  addCampaign(program, run);
   addTables(program, run);
   addInspection(program, run);
   addCatalogues(program, run);

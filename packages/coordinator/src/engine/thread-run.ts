@@ -60,11 +60,11 @@ class MachineThread {
     const nodes: NodeProcess[] = [];
     for (let id = 0; id < spec.nodes; id++) {
       if (owners[id] === thread) {
-        nodes.push(new NodeProcess(new NodeHardware(id, spec, watchTables), spec, protocol.node(), watch));
+        nodes.push(new NodeProcess(new NodeHardware(id, spec, watchTables), spec, () => protocol.node(), watch));
       }
     }
     const hasHypervisor = owners[spec.nodes] === thread;
-    const hypervisor = hasHypervisor ? new HypervisorProcess(spec, protocol.hypervisor()) : null;
+    const hypervisor = hasHypervisor ? new HypervisorProcess(spec, () => protocol.hypervisor()) : null;
     return new MachineThread(task, nodes, hypervisor);
   }
 

@@ -7,7 +7,7 @@ import {
   type WriterSpec,
 } from '@numalab/kernel';
 import { GRANULES, type LatencyProfile } from '@numalab/machine';
-import { layOut, type MachineSpec, nodeBase, type WatchMap } from '@numalab/node-worker';
+import { layOut, type MachineSpec, nodeBase, type Strategy, type WatchMap } from '@numalab/node-worker';
 import type { Guarantee, Protocol } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { scenarioLatencies } from '../scenario/latencies.ts';
@@ -23,7 +23,7 @@ import { remarkWatched, watchMap } from './watch-map.ts';
 
 /** What differs from the scenario: for the run that a run is compared with, and for protocols that users load. */
 export interface SpecOverrides {
-  readonly strategy?: 'none' | 'stage2';
+  readonly strategy?: Strategy;
   /** Declared level of a protocol that is not built in. */
   readonly guarantee?: Guarantee;
   /** What breaks, instead of what the scenario says: for faults that a seed draws. */
@@ -74,7 +74,7 @@ const withCaches = (profile: LatencyProfile, caches: Caches, sockets: readonly n
 };
 
 const guaranteeOf = (scenario: Scenario, strategy: string, overrides: SpecOverrides): Guarantee | null => {
-  if (strategy === 'none') return null;
+  if (strategy !== 'stage2') return null;
   return overrides.guarantee ?? loadProtocol(scenario.replication.protocol).guarantee;
 };
 
@@ -98,8 +98,8 @@ const checkRoom = (scenario: Scenario, spec: MachineSpec): void => {
   const poolBytes = layout.poolPages * GRANULES[spec.granule].bytes;
   const fits = Array.from({ length: spec.nodes }, (_, node) =>
     node === 0
-      ? layout.stage1Pa + layout.stage1Bytes <= layout.poolPa[0]!
-      : spec.strategy === 'none' || layout.copyPa[node]! >= nodeBase(spec, node),
+      ? layout.stage1Pa[0]! + layout.stage1Bytes <= layout.poolPa[0]!
+      : layout.ramEnd[node]! >= nodeBase(spec, node),
   );
   if (fits.every(Boolean)) return;
   const copyBytes = layout.spanEnd - layout.spanStart;
@@ -126,12 +126,6 @@ const NO_STORES: WordStores = { words: new Int32Array(0), values: new Uint32Arra
 const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
   const { machine, replication, hypervisor, interconnect, workload } = scenario;
   const strategy = overrides.strategy ?? replication.strategy;
-  if (strategy === 'stage1') {
-    throw new InputError(
-      fieldOf(scenario, 'replication.strategy'),
-      'stage1 is not built yet; there are none and stage2',
-    );
-  }
   const kernel = preparedKernel(scenario);
   const { topology, profile } = scenarioLatencies(scenario);
   const { ranges } = kernel.text;
@@ -155,11 +149,12 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     bootStores,
     strategy,
     protocol: replication.protocol,
-    protocolOptions: strategy === 'none' ? {} : optionsOf(scenario, loadProtocol(replication.protocol)),
+    protocolOptions: strategy === 'stage2' ? optionsOf(scenario, loadProtocol(replication.protocol)) : {},
     guarantee: guaranteeOf(scenario, strategy, overrides),
     wholeWrites: strategy !== 'none' && loadProtocol(replication.protocol).wholeWrites === true,
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,
+    journal: hypervisor.journal,
     nestedTlb: machine.caches.nested,
     fetchAhead: machine.caches.fetchAhead > 0,
     workload,

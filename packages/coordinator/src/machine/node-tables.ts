@@ -36,8 +36,9 @@ export const bootNodeTables = (spec: MachineSpec, node: number): NodeTables => {
 /** {@link buildSpec} for a scenario whose tables are asked for. Throws InputError if it has no stage 2, too. */
 export const buildSpecWithTables = (scenario: Scenario, seed: number): PreparedMachine => {
   const prepared = buildSpec(scenario, seed);
-  if (prepared.spec.strategy === 'none') {
-    throw new InputError(fieldOf(scenario, 'replication.strategy'), 'is none, which has no stage-2 tables');
+  const { strategy } = prepared.spec;
+  if (strategy !== 'stage2') {
+    throw new InputError(fieldOf(scenario, 'replication.strategy'), `is ${strategy}, which has no stage-2 tables`);
   }
   return prepared;
 };

@@ -120,7 +120,8 @@ export const prepareTrace = (
   const after = shareArray(image.words);
   replayOver(trace, after, file);
   const vcpus = scenario.machine.nodes * scenario.machine.coresPerNode;
-  const plan = planRecordedWriter(shareTrace(trace), ranges, vcpus, request.protectAt, request.spread);
+  const relocated = scenario.replication.strategy === 'stage1';
+  const plan = planRecordedWriter(shareTrace(trace), ranges, vcpus, request.protectAt, request.spread, relocated);
   const { writer, bootRows, inHoles } = plan;
   return {
     index,

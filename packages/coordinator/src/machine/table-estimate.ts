@@ -51,7 +51,7 @@ export const arenaBytes = (shape: Shape): number => {
  * MMIO, but all the MMIO below the memory is mapped.
  */
 export const checkPool = (scenario: Scenario, shape: Shape): void => {
-  if (shape.population !== 'eager' || shape.strategy === 'none') return;
+  if (shape.population !== 'eager' || shape.strategy !== 'stage2') return;
   const { granule, base, nodes, memoryPerNode } = shape;
   const regions = [{ base, bytes: nodes * memoryPerNode }];
   const pool = hostStage2PoolPages({ granule, regions, levels: 4 });

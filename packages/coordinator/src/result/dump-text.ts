@@ -32,7 +32,8 @@ export const textAsSeen = (prepared: PreparedMachine, reports: readonly NodeRepo
   const atBoot = imageWords(spec, layout);
   const inHole = (offset: number): number => atBoot[(offset - layout.spanStart) >> 2]!;
   for (const { start, end, kind } of ranges) {
-    const wordAt = kind === 'hole' ? inHole : kind === 'shared' ? primary : own;
+    const isOwn = kind === 'replica' || (kind === 'shared' && spec.strategy === 'stage1');
+    const wordAt = kind === 'hole' ? inHole : isOwn ? own : primary;
     for (let offset = start; offset < Math.min(end, text.end); offset += 4) put(offset, wordAt(offset));
   }
   const bytes = new Uint8Array(words.length * 4);

@@ -93,7 +93,7 @@ export const measuredRun = (
     wallMs: raw.wallMs,
     bootMs: raw.bootMs,
     judgeMs,
-    writes: writeFigures(judged, spec.strategy !== 'none'),
+    writes: writeFigures(judged, spec.strategy === 'stage2'),
     ...countFigures(raw.nodes.map(({ counts }) => counts)),
     memory: totalMemory(nodes.map(({ memory }) => memory)),
     events: raw.nodes.reduce((sum, { events }) => sum + events, raw.hypervisor.events),

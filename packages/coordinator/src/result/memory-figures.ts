@@ -1,6 +1,6 @@
 import type { KernelImage } from '@numalab/kernel';
 import { ACCESS_READ, decodeStage2Config, NodeMemory, Stage2Walker } from '@numalab/machine';
-import { layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
+import { buildStage1, layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
 import { formatSize, parseSize } from '../scenario/units.ts';
 import type { MemoryFigures } from './run-result.ts';
 
@@ -45,17 +45,21 @@ const constantBytes = ({ regions, el2Text, constantRodataEnd }: KernelImage): nu
 
 /** What one node takes for replication. `spec.strategy` none takes nothing. */
 export const nodeMemoryFigures = (spec: MachineSpec, image: KernelImage, report: NodeReport): MemoryFigures => {
-  const replicates = spec.strategy === 'stage2';
-  const { spanStart, spanEnd } = layOut(spec);
-  const replicatedBytes = replicates ? bytesOfKind(spec, 'replica') : 0;
+  const { strategy } = spec;
+  const byStage2 = strategy === 'stage2';
+  const layout = layOut(spec);
+  const span = layout.spanEnd - layout.spanStart;
+  // The kernel copies all of its span, EL2's text included.
+  const replicatedBytes = byStage2 ? bytesOfKind(spec, 'replica') : strategy === 'stage1' ? span : 0;
   return {
-    replicaBytes: replicates && report.id > 0 ? spanEnd - spanStart : 0,
+    replicaBytes: strategy !== 'none' && report.id > 0 ? span : 0,
     replicatedBytes,
-    holeBytes: replicates ? bytesOfKind(spec, 'hole') : 0,
-    sharedBytes: replicates ? bytesOfKind(spec, 'shared') : 0,
+    holeBytes: byStage2 ? bytesOfKind(spec, 'hole') : 0,
+    sharedBytes: byStage2 ? bytesOfKind(spec, 'shared') : 0,
     notReplicatedConstantBytes: Math.max(0, constantBytes(image) - replicatedBytes),
     stage2Bytes: report.stage2?.usedBytes ?? 0,
     stage2ReservedBytes: report.stage2?.reservedBytes ?? 0,
+    stage1Bytes: strategy === 'stage1' && report.id > 0 ? buildStage1(spec, layout, report.id, null).bytes : 0,
     leafBytes: sumLeaves([leafBytesOf(spec, report)]),
     committedBytes: report.committedBytes,
   };
@@ -69,6 +73,7 @@ export const totalMemory = (nodes: readonly MemoryFigures[]): MemoryFigures => {
     replicaBytes: sum((memory) => memory.replicaBytes),
     stage2Bytes: sum((memory) => memory.stage2Bytes),
     stage2ReservedBytes: sum((memory) => memory.stage2ReservedBytes),
+    stage1Bytes: sum((memory) => memory.stage1Bytes),
     committedBytes: sum((memory) => memory.committedBytes),
     leafBytes: sumLeaves(nodes.map((node) => node.leafBytes)),
   };

@@ -52,6 +52,7 @@ const WRITES: readonly Figure[] = [
 
 const MEMORY: readonly Figure[] = [
   ['replicas', ({ memory }) => bytes(memory.replicaBytes)],
+  ['stage-1 tables of its own', ({ memory }) => bytes(memory.stage1Bytes)],
   ['stage-2 tables, used', ({ memory }) => bytes(memory.stage2Bytes)],
   ['stage-2 tables, reserved', ({ memory }) => bytes(memory.stage2ReservedBytes)],
   ['constants left on node 0', ({ memory }) => bytes(memory.notReplicatedConstantBytes)],

@@ -6,7 +6,7 @@ import type { Scenario } from '../scenario/scenario.ts';
 import { formatDuration, formatSize } from '../scenario/units.ts';
 import { formatCount, formatTime } from './format.ts';
 import { type FigureRow, figureRows } from './report-figures.ts';
-import type { RunResult } from './run-result.ts';
+import type { MeasuredRun, RunResult } from './run-result.ts';
 
 /** What the text needs beside the result. */
 export interface ReportContext {
@@ -61,6 +61,20 @@ const verdictLines = (result: RunResult, context: ReportContext): string[] => {
 const writerText = ({ kernel }: Scenario): string =>
   kernel.writers.length === 0 ? 'no writers' : kernel.writers.map(({ kind }) => kind).join(', ');
 
+/** How text is updated where EL2 has no part in it, by strategy. */
+const WITHOUT_PROTOCOL: Readonly<Record<MeasuredRun['strategy'], string>> = {
+  none: 'none: every node fetches the one copy on node 0',
+  stage1: 'per-node stage 1: the kernel patches its copies itself, where its writers are hooked',
+  stage2: 'per-node stage 2',
+};
+
+/** The same, as a column's head. */
+const COLUMN: Readonly<Record<MeasuredRun['strategy'], string>> = {
+  none: 'one copy',
+  stage1: 'stage1',
+  stage2: 'stage2',
+};
+
 const setupLines = (result: RunResult, context: ReportContext): string[] => {
   const { machine, workload, hypervisor, replication } = context.scenario;
   const { columns, image } = context;
@@ -71,7 +85,7 @@ const setupLines = (result: RunResult, context: ReportContext): string[] => {
   const moved = kaslrOffset === 0 ? '' : `, moved up by ${formatSize(kaslrOffset)}`;
   const update =
     result.protocol === null
-      ? 'none: every node fetches the one copy on node 0'
+      ? WITHOUT_PROTOCOL[result.strategy]
       : `per-node stage 2, protocol ${result.protocol} (declares ${declared}), order ${hypervisor.serialisation} on node ${hypervisor.node}`;
   const size = `${formatSize(machine.memoryPerNode)} each, granule ${machine.stage2.granule}, ${machine.stage2.population} population`;
   return [
@@ -111,7 +125,7 @@ const tableLines = (result: RunResult, context: ReportContext): string[] => {
     `${name.padEnd(34)}${run.padStart(width)}${both ? baseline.padStart(width) : ''}`.trimEnd();
   const heads = {
     name: '',
-    run: result.protocol === null ? 'one copy' : `stage2, ${result.protocol}`,
+    run: result.protocol === null ? COLUMN[result.strategy] : `stage2, ${result.protocol}`,
     baseline: 'one copy',
   };
   return [

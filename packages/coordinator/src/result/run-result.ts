@@ -1,5 +1,5 @@
 import type { FaultResult, Refutation, RuleResult, Verdict } from '@numalab/checkers';
-import type { Finding } from '@numalab/node-worker';
+import type { Finding, Strategy } from '@numalab/node-worker';
 import type { Guarantee } from '@numalab/protocols';
 import type { RecordedSummary } from '../machine/recorded-trace.ts';
 
@@ -56,7 +56,7 @@ export interface WalkFigures {
   readonly reads: number;
   readonly localReads: number;
   readonly remoteReads: number;
-  /** Remote reads of stage-1 tables, which replication leaves on node 0. */
+  /** Remote reads of stage-1 tables: those on node 0, which only `stage1` replaces, and only for the image. */
   readonly stage1Remote: number;
 }
 
@@ -76,6 +76,8 @@ export interface MemoryFigures {
   readonly stage2Bytes: number;
   /** Pools reserved for stage-2 tables. */
   readonly stage2ReservedBytes: number;
+  /** The kernel's own tables on nodes other than 0. */
+  readonly stage1Bytes: number;
   /** How the replicated range is mapped: size of a leaf to the bytes mapped so, over all nodes. */
   readonly leafBytes: Readonly<Record<string, number>>;
   /** What the host's nodes have touched otherwise: tables, data. */
@@ -105,7 +107,7 @@ export interface NodeResult extends Figures {
 
 /** One run of a machine, measured. */
 export interface MeasuredRun extends Figures {
-  readonly strategy: 'none' | 'stage2';
+  readonly strategy: Strategy;
   readonly digest: string;
   readonly virtualTimePs: number;
   /** Real time of the measured phase, of boot, and of judging. */

@@ -100,7 +100,7 @@ export const runWithMachine = async (scenario: Scenario, options: RunScenarioOpt
     seed,
     mode: 'sim',
     placement: placement.placement,
-    protocol: prepared.spec.strategy === 'none' ? null : scenario.replication.protocol,
+    protocol: prepared.spec.strategy === 'stage2' ? scenario.replication.protocol : null,
     ...verdictOf(judgement, scenario.checks.expect, raw.interrupted),
     interrupted: raw.interrupted,
     guarantee: {
@@ -141,6 +141,7 @@ export const checkCasemate = (scenario: Scenario, placement: 'inline' | 'threads
   if (granule !== '4K') fail('machine.stage2.granule', `needs 4K, not ${granule}`);
   if (lpa2) fail('machine.stage2.lpa2', 'needs false');
   if (ipaBits !== 48) fail('machine.stage2.ipaBits', `needs 48, not ${ipaBits}`);
-  if (scenario.replication.strategy === 'none') fail('replication.strategy', 'needs stage-2 tables; none has none');
+  const { strategy } = scenario.replication;
+  if (strategy !== 'stage2') fail('replication.strategy', `needs stage-2 tables; ${strategy} has none`);
   if (placement !== 'inline') throw new InputError('--casemate', 'needs --placement inline');
 };

@@ -45,13 +45,16 @@ export const weigh = (run: MeasuredRun, baseline: MeasuredRun, nodes: number): W
   } else gains.push('none in fetches: without replication no fetch is served by another node’s DRAM either');
   weighFetchTime(run, baseline, gains, costs);
   weighLatency(run, baseline, gains, costs);
-  const { replicaBytes, stage2Bytes, stage2ReservedBytes } = run.memory;
-  costs.push(
-    `${formatBytes(replicaBytes)} of replicas on ${nodes - 1} nodes, ${formatBytes(stage2Bytes)} of stage-2 tables (${formatBytes(stage2ReservedBytes)} reserved)`,
-  );
+  const { replicaBytes, stage1Bytes, stage2Bytes, stage2ReservedBytes } = run.memory;
+  const byKernel = run.strategy === 'stage1';
+  const tables = byKernel
+    ? `${formatBytes(stage1Bytes)} of stage-1 tables`
+    : `${formatBytes(stage2Bytes)} of stage-2 tables (${formatBytes(stage2ReservedBytes)} reserved)`;
+  costs.push(`${formatBytes(replicaBytes)} of replicas on ${nodes - 1} nodes, ${tables}`);
   const perWalk = (of: MeasuredRun): number => share(of.walks.reads, of.walks.count);
+  const where = byKernel ? 'those of fixmap and linear map' : 'stage-1 tables';
   costs.push(
-    `${perWalk(run).toFixed(1)} descriptor reads a walk instead of ${perWalk(baseline).toFixed(1)}; stage-1 tables stay on node 0 (${formatCount(run.walks.stage1Remote)} remote reads)`,
+    `${perWalk(run).toFixed(1)} descriptor reads a walk instead of ${perWalk(baseline).toFixed(1)}; ${where} stay on node 0 (${formatCount(run.walks.stage1Remote)} remote reads)`,
   );
   return { gains, costs };
 };

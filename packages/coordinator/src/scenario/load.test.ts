@@ -150,7 +150,10 @@ describe('bad input', () => {
     ['workload: { duty: 1.5 }', 'workload.duty: must be at most 1, not 1.5'],
     ['hypervisor: { node: 4 }', 'hypervisor.node: 4 is beyond the last of 4 nodes'],
     ['replication: { protocol: akc }', 'no built-in protocol akc; did you mean ack?'],
-    ['replication: { strategy: stage1 }', 'replication.strategy: stage1 is not built yet'],
+    [
+      'machine: { memoryPerNode: 40TiB }\nreplication: { strategy: stage1 }',
+      'replication.strategy: stage1 reaches 2^47 bytes',
+    ],
     ['faults: [{ kind: drop }]', 'x.yaml:1: faults.0.kind: drop needs one of at, nth, probability, during'],
     ['faults: [{ kind: drop, nth: 1, probability: 0.1 }]', 'faults.0.probability: excludes nth'],
     ['faults: [{ kind: drop, nth: 1, target: 9 }]', 'faults.0.target: node 9 is beyond the last of 4'],

@@ -23,6 +23,8 @@ export interface LoadOptions {
   readonly set?: readonly string[];
   /** --protocol: name, or file relative to the working directory. */
   readonly protocol?: string | undefined;
+  /** --topology: the machine's distances, as in a scenario. */
+  readonly topology?: string | undefined;
   /** --duration. */
   readonly duration?: string | undefined;
   /** Default sim. */
@@ -44,6 +46,9 @@ const overridesOf = (options: LoadOptions): Override[] => {
   const overrides = (options.set ?? []).map(parseOverride);
   if (options.protocol !== undefined) {
     overrides.push({ label: '--protocol', path: ['replication', 'protocol'], value: options.protocol });
+  }
+  if (options.topology !== undefined) {
+    overrides.push({ label: '--topology', path: ['machine', 'distances'], value: options.topology });
   }
   if (options.duration !== undefined) {
     overrides.push({ label: '--duration', path: ['workload', 'duration'], value: options.duration });

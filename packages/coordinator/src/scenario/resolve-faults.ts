@@ -145,7 +145,7 @@ const survives = (kind: FaultKind, { ecc, journal }: FaultShape): boolean => {
 };
 
 /** Kinds that happen so far. */
-const BUILT: ReadonlySet<string> = MESSAGE_FAULTS;
+const BUILT: ReadonlySet<string> = new Set([...MESSAGE_FAULTS, 'pause', 'slow-node', 'crash', 'hyp-crash']);
 
 /** Kinds that `hunt` and `campaign` draw by themselves for such a machine. */
 export const survivableKinds = (kinds: readonly FaultKind[], shape: FaultShape): FaultKind[] =>

@@ -11,6 +11,7 @@ import { faultShape, faultSpec } from './resolve-faults.ts';
 import { resolveMachine } from './resolve-machine.ts';
 import type { Fault, InterconnectScenario, KernelScenario, MachineScenario, Scenario, Writer } from './scenario.ts';
 import type { InterconnectInput, KernelInput, ScenarioInput, WriterInput } from './scenario-input.ts';
+import { formatSize } from './units.ts';
 
 /** What resolving needs to know of where the input came from. */
 export interface ResolveContext {
@@ -135,10 +136,13 @@ const resolveInterconnect = (
   return resolved;
 };
 
-const refuseUnbuilt = (input: ScenarioInput, context: ResolveContext): void => {
-  if (input.replication.strategy === 'stage1') {
-    context.fail(['replication', 'strategy'], 'stage1 is not built yet; there are none and stage2');
-  }
+/** The kernel reaches its copies by its linear map, which ends where its image begins; its tables hold 48 bits of PA. */
+const checkStage1 = ({ base, nodes, memoryPerNode }: MachineScenario, context: ResolveContext): void => {
+  if (nodes * memoryPerNode <= 2 ** 47 && base + nodes * memoryPerNode <= 2 ** 48) return;
+  context.fail(
+    ['replication', 'strategy'],
+    `stage1 reaches 2^47 bytes of memory and 48 bits of PA, less than machine.nodes ${nodes} times machine.memoryPerNode ${formatSize(memoryPerNode)} from machine.base`,
+  );
 };
 
 /** Faults are looked at here, so that what makes no sense is refused with its place; they are planned with the seed. */
@@ -157,11 +161,11 @@ export const resolveScenario = (
   source: string | null,
   context: ResolveContext,
 ): Scenario => {
-  refuseUnbuilt(input, context);
   const machine = resolveMachine(input.machine, context);
   if (input.hypervisor.node >= machine.nodes) {
     context.fail(['hypervisor', 'node'], `${input.hypervisor.node} is beyond the last of ${machine.nodes} nodes`);
   }
+  if (input.replication.strategy === 'stage1') checkStage1(machine, context);
   const { duration, ...workload } = input.workload;
   return {
     name,

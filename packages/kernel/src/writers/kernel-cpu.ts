@@ -18,17 +18,20 @@ export interface KernelCpu {
   /** VA of `offset` in the linear map, and in the kernel's own mapping. */
   linearAlias(offset: number): number;
   imageAlias(offset: number): number;
+  /** VAs of the copies of `offset` on nodes other than 0, in the linear map; none unless the kernel keeps copies itself. */
+  copyAliases(offset: number): readonly number[];
+  isOnNode0(): boolean;
   /** STR of 4 or 8 bytes at `va`. False if an abort came back (copy_to_kernel_nofault catches it). */
   store(va: number, words: readonly number[]): Step<boolean>;
   /** The instruction of form at offset `gadget` (`word`), aimed at `va` with `data`. False if an abort came back. */
   execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean>;
   /** Loads the word at `offset` by the text's own VA. */
   loadText(offset: number): Step<number>;
-  /** caches_clean_inval_pou(offset, offset + bytes) on the text's own VA. */
-  cleanInvalidate(offset: number, bytes: number): Step<void>;
-  /** DC CIVAC over the words of alternatives, then IC IALLUIS once. */
-  cleanAlternatives(offsets: readonly number[]): Step<void>;
-  /** No maintenance follows what was stored to text: the DSB that has passed was the last. */
+  /** caches_clean_inval_pou(va, va + bytes). */
+  cleanInvalidate(va: number, bytes: number): Step<void>;
+  /** DC CIVAC over words of alternatives, then IC IALLUIS once. */
+  cleanAlternatives(vas: readonly number[]): Step<void>;
+  /** No more maintenance follows what was stored to text: the DSB that has passed was the last. */
   storesOver(): void;
   /** kick_all_cpus_sync(): an interrupt to every other core, waiting for all. */
   kickAllCpus(): Step<void>;

@@ -18,10 +18,27 @@ function* writeThroughFixmap(cpu: KernelCpu, offset: number, words: readonly num
   return stored;
 }
 
+/**
+ * ktext_replication_patch: where the kernel keeps copies of its text, what was stored to node 0's is stored to every other
+ * through the linear map. By the text's VA a core reaches its own node's copy alone ([arm64 reference 1.3]).
+ */
+function* patchCopies(cpu: KernelCpu, offset: number, words: readonly number[]): Step<void> {
+  const copies = cpu.copyAliases(offset);
+  const bytes = 4 * words.length;
+  if (copies.length > 0 && !cpu.isOnNode0()) yield cpu.cleanInvalidate(cpu.linearAlias(offset), bytes);
+  for (const alias of copies) {
+    yield cpu.store(alias, words);
+    yield cpu.cleanInvalidate(alias, bytes);
+  }
+}
+
 /** aarch64_insn_patch_text_nosync: write, then clean and invalidate by the text's VA. */
 function* patchTextNosync(cpu: KernelCpu, store: PatchStore, on: boolean): Step<void> {
-  if (yield writeThroughFixmap(cpu, store.offset, on ? store.on : store.off)) {
-    yield cpu.cleanInvalidate(store.offset, store.size);
+  const words = on ? store.on : store.off;
+  if (yield writeThroughFixmap(cpu, store.offset, words)) {
+    yield cpu.cleanInvalidate(cpu.imageAlias(store.offset), store.size);
+    yield patchCopies(cpu, store.offset, words);
+    cpu.storesOver();
   }
 }
 
@@ -37,8 +54,6 @@ function* modifyCode(cpu: KernelCpu, store: PatchStore, on: boolean): Step<void>
 const storesOf = (item: PatchItem, isFirst: boolean): readonly PatchStore[] =>
   isFirst ? item.stores : item.stores.filter((store) => !store.once);
 
-const offsetsOf = (stores: readonly PatchStore[]): number[] => stores.map((store) => store.offset);
-
 /** jump_label_transform_queue and _apply: every site without synchronisation, then one kick for all. */
 function* transformJumpLabels(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   for (const store of stores) yield patchTextNosync(cpu, store, on);
@@ -50,7 +65,7 @@ function* modifyFtrace(cpu: KernelCpu, stores: readonly PatchStore[], on: boolea
   yield cpu.kickAllCpus();
 }
 
-/** aarch64_insn_write_literal_u64: data, so neither maintenance nor synchronisation follows. */
+/** aarch64_insn_write_literal_u64: data, so neither maintenance nor synchronisation follows. Nobody tells other copies. */
 function* writeLiterals(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   for (const store of stores) {
     yield writeThroughFixmap(cpu, store.offset, on ? store.on : store.off);
@@ -65,11 +80,22 @@ function* patchTextStopped(cpu: KernelCpu, stores: readonly PatchStore[], on: bo
   });
 }
 
+/** Stores through the linear map, to all copies (ktext_replication_patch_alternative); returns the VAs to be cleaned. */
+function* storeAlternative(cpu: KernelCpu, offset: number, words: readonly number[]): Step<readonly number[]> {
+  const aliases = [cpu.linearAlias(offset), ...cpu.copyAliases(offset)];
+  for (const alias of aliases) yield cpu.store(alias, words);
+  return aliases.length > 1 ? aliases : [cpu.imageAlias(offset)];
+}
+
 /** apply_alternatives under stop_machine: plain stores through the linear map, one maintenance at the end. */
 function* applyAlternatives(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   yield cpu.stopMachine(function* () {
-    for (const store of stores) yield cpu.store(cpu.linearAlias(store.offset), on ? store.on : store.off);
-    yield cpu.cleanAlternatives(offsetsOf(stores));
+    const stored: number[] = [];
+    for (const { offset, on: set, off } of stores) {
+      stored.push(...((yield storeAlternative(cpu, offset, on ? set : off)) as readonly number[]));
+    }
+    yield cpu.cleanAlternatives(stored);
+    cpu.storesOver();
   });
 }
 
@@ -105,7 +131,8 @@ export function* storeSynthetic(
 ): Step<void> {
   const body = function* (): Step<void> {
     yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
-    yield cpu.cleanInvalidate(offset, form.bytes);
+    yield cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);
+    cpu.storesOver();
   };
   if (sync === 'stop-machine') yield cpu.stopMachine(body);
   else yield body();
@@ -113,7 +140,7 @@ export function* storeSynthetic(
   if (sync !== 'none') cpu.synchronised([{ offset, size: form.bytes }]);
 }
 
-/** One row of the recorded writer, through the alias that the real writer used. */
+/** One row of the recorded writer, through the alias that the real writer used, with the hook that it passed. */
 export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number): Step<void> {
   const offset = trace.offset[row]!;
   const words = trace.size[row] === 8 ? [trace.newLo[row]!, trace.newHi[row]!] : [trace.newLo[row]!];
@@ -121,5 +148,7 @@ export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number
   const direct = alias === ALIAS_LINEAR ? cpu.linearAlias(offset) : cpu.imageAlias(offset);
   const stored = yield alias === ALIAS_FIXMAP ? writeThroughFixmap(cpu, offset, words) : cpu.store(direct, words);
   if (!stored) cpu.lost(offset);
+  // aarch64_insn_write_literal_u64, which pokes 8 bytes, has no hook.
+  else if (alias === ALIAS_LINEAR || words.length === 1) yield patchCopies(cpu, offset, words);
   cpu.storesOver();
 }

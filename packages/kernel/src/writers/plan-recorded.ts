@@ -1,6 +1,6 @@
 import type { ReplicatedRange } from '../image/index.ts';
 import type { RecordedWriter } from './plan.ts';
-import type { RecordedTrace } from './recorded.ts';
+import { ALIAS_IMAGE, type RecordedTrace } from './recorded.ts';
 
 export interface RecordedPlan {
   readonly writer: RecordedWriter;
@@ -11,7 +11,7 @@ export interface RecordedPlan {
 
 /**
  * Deals the rows of a trace: at boot what stage 2 would not see, at run time the rest, by vCPU v of the trace = vCPU v mod
- * `vcpus`, or over all of them with `spread`. With `spread`, a row waits for the row before it that touches one of its words.
+ * `vcpus`, or over all of them with `spread`. `relocated`: the kernel relocates itself before its text is replicated. With `spread`, a row waits for the row before it that touches one of its words.
  */
 export const planRecordedWriter = (
   trace: RecordedTrace,
@@ -19,6 +19,7 @@ export const planRecordedWriter = (
   vcpus: number,
   protectAt: number,
   spread: boolean,
+  relocated = false,
 ): RecordedPlan => {
   const boot: number[] = [];
   const rows: number[] = [];
@@ -28,7 +29,8 @@ export const planRecordedWriter = (
     const range = ranges.find((candidate) => offset >= candidate.start && offset < candidate.end);
     const traps = range !== undefined && range.kind !== 'hole';
     if (!traps) inHoles++;
-    if (!traps || trace.sequence[i]! < protectAt) boot.push(i);
+    const early = trace.sequence[i]! < protectAt || (relocated && trace.alias[i] === ALIAS_IMAGE);
+    if (!traps || early) boot.push(i);
     else rows.push(i);
   }
   const cpus = Int32Array.from(rows, (row, k) => (spread ? k : trace.vcpu[row]!) % vcpus);

@@ -1,0 +1,13 @@
+/**
+ * What a failure is called whatever the seed: its rule, and its message without the numbers, moments and words that differ
+ * from run to run.
+ */
+export const causeOf = (rule: string, message: string): string => {
+  const general = message
+    .split('\n', 1)[0]!
+    .replace(/\b0x[0-9a-f]+\b|(?<![A-Za-z])\d+(\.\d+)?/gi, '#')
+    .replace(/# (ps|ns|us|ms|s)\b/g, '# s')
+    .replace(/#(, #)+/g, '#, …')
+    .slice(0, 200);
+  return `${rule}: ${general}`;
+};

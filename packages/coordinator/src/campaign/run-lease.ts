@@ -1,0 +1,56 @@
+import { InputError } from '@numalab/base';
+import { runMachine } from '../engine/run-machine.ts';
+import { buildSpec } from '../machine/build-spec.ts';
+import type { Cell } from './cell.ts';
+import type { LeaseOutcome } from './lease.ts';
+import type { SeedRange } from './seed-set.ts';
+import { Tally } from './tally.ts';
+import { tallyOf, tallyOfError } from './tally-run.ts';
+
+/** A lease as it travels to a thread. */
+export interface LeaseTask extends SeedRange {
+  readonly cell: Cell;
+  /** The thread ends the lease after the run that is under way once the first word is not 0. */
+  readonly stop: Int32Array;
+}
+
+/** What a thread answers; `refused`: the scenario cannot be run at all. */
+export type LeaseAnswer =
+  | { readonly kind: 'done'; readonly outcome: LeaseOutcome }
+  | { readonly kind: 'refused'; readonly where: string; readonly message: string }
+  /** Stopped before the first run. */
+  | { readonly kind: 'nothing' };
+
+/** The scenario that this thread ran last: what does not depend on the seed is worked out once for each object. */
+let current: Cell | null = null;
+
+/** Runs one seed of a cell. Throws InputError if the scenario cannot be built. */
+const runSeed = async ({ scenario }: Cell, seed: number, tally: Tally): Promise<void> => {
+  try {
+    const { spec, watch } = buildSpec(scenario, seed);
+    const run = await runMachine(spec, watch, scenario.checks, { placement: 'inline', threads: null });
+    tally.addRun(tallyOf(run, seed, scenario.checks.expect));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    tally.addRun(tallyOfError(error, seed));
+  }
+};
+
+/** Runs the seeds of a lease one after the other. Never rejects for what a run does. */
+export const runLease = async ({ cell, from, to, stop }: LeaseTask): Promise<LeaseAnswer> => {
+  if (current?.hash !== cell.hash) current = cell;
+  const started = performance.now();
+  const cpu = process.threadCpuUsage();
+  const tally = new Tally();
+  let seed = from;
+  try {
+    for (; seed <= to && Atomics.load(stop, 0) === 0; seed++) await runSeed(current, seed, tally);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return { kind: 'refused', where: error.where, message: error.message.slice(error.where.length + 2) };
+  }
+  if (seed === from) return { kind: 'nothing' };
+  const { user, system } = process.threadCpuUsage(cpu);
+  const busyMs = performance.now() - started;
+  return { kind: 'done', outcome: { to: seed - 1, tally: tally.data(), busyMs, cpuMs: (user + system) / 1000 } };
+};

@@ -1,0 +1,71 @@
+import type { Guarantee } from '@numalab/protocols';
+import type { JudgedRun } from '../engine/run-machine.ts';
+import { causeOf } from './cause.ts';
+import type { RunTally } from './tally.ts';
+
+/** Situations that a campaign should have reached before its passing says much, and how to see that a run reached one. */
+const MARKS: Readonly<Record<string, (run: JudgedRun) => boolean>> = {
+  'write retired': ({ raw }) => raw.hypervisor.journal.some(({ retired }) => retired >= 0),
+  'write refused': ({ raw }) => raw.nodes.some(({ counts }) => counts.refused > 0),
+  'store without effect': ({ raw }) => raw.hypervisor.withoutEffect > 0,
+  'memory mapped lazily': ({ raw }) => raw.nodes.some(({ counts }) => counts.lazyFaults > 0),
+  'abort injected': ({ raw }) => raw.nodes.some(({ counts }) => counts.injected > 0),
+  'TLB invalidated': ({ raw }) => raw.nodes.some(({ counts }) => counts.tlbis > 0),
+  'message sent again': ({ raw }) => raw.nodes.some(({ counts }) => counts.retransmitted > 0),
+  'old word compared': ({ raw }) => raw.nodes.some(({ comparisons }) => comparisons.length > 0),
+  'fetch during a write': ({ judgement }) => judgement.evidence.atomic > 0,
+  'fetch after a write': ({ judgement }) => judgement.evidence.completed > 0,
+};
+
+/** The marks that a campaign looks out for. */
+export const MARK_NAMES: readonly string[] = Object.keys(MARKS);
+
+const NO_EVIDENCE: Readonly<Record<Guarantee, number>> = { eventual: 0, ordered: 0, completed: 0, atomic: 0 };
+
+/** What a judged run adds to a tally. */
+export const tallyOf = (run: JudgedRun, seed: number, expect: readonly string[]): RunTally => {
+  const { raw, judgement } = run;
+  const events = raw.nodes.reduce((sum, node) => sum + node.events, raw.hypervisor.events);
+  const over = judgement.writes.filter(({ begin, end }) => Number.isFinite(begin) && Number.isFinite(end));
+  const maintained = raw.nodes.flatMap(({ times }) => times.filter((time) => time.maintained >= 0));
+  const broken = judgement.violations.find(({ id }) => !expect.includes(id));
+  const invariant = broken?.id ?? 'expect';
+  const message = broken?.message ?? judgement.reason;
+  const failed = judgement.verdict === 'fail';
+  return {
+    verdict: judgement.verdict,
+    failure: failed ? { cause: causeOf(invariant, message), invariant, message, seed, events } : null,
+    sums: { events, virtualTimePs: raw.endPs, writes: over.length },
+    evidence: judgement.evidence,
+    rules: Object.fromEntries(judgement.rules.map(({ id, evidence }) => [id, evidence])),
+    faultsFired: {},
+    marks: MARK_NAMES.filter((name) => MARKS[name]!(run)),
+    times: {
+      writeLatencyPs: over.map(({ begin, end }) => end - begin),
+      maintainedPs: maintained.map((time) => time.maintained - time.begin),
+    },
+  };
+};
+
+/** What a run adds that numalab could not end. */
+export const tallyOfError = (error: unknown, seed: number): RunTally => {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  const at = stack?.split('\n').find((line) => /^\s+at .*packages\//.test(line));
+  const place = at === undefined ? '' : ` ${at.trim().replace(/^at (.*) \(.*packages\/(.*?)(:\d+)?\)$/, 'at $1 ($2)')}`;
+  return {
+    verdict: 'error',
+    failure: {
+      cause: `${causeOf('bug', `${name}: ${message}`)}`,
+      invariant: 'bug',
+      message: `${name}: ${message}${place}`,
+      seed,
+      events: 0,
+    },
+    sums: {},
+    evidence: NO_EVIDENCE,
+    rules: {},
+    faultsFired: {},
+    marks: [],
+    times: { writeLatencyPs: [], maintainedPs: [] },
+  };
+};

@@ -1,0 +1,142 @@
+import { PRIMARY_NODE, type Write } from '@numalab/protocols';
+import type { HypervisorProcess } from './hypervisor.ts';
+
+/**
+ * Which nodes are up, and how one that returns, or all of them after the hypervisor itself has crashed, come to hold what the
+ * order says. A node is down when the platform's controller says so, never because it is slow: its cores stand still then, and
+ * go on only when its copy has caught up, so that a write need not wait for it. The primary's node is different: other
+ * nodes may map the primary, so while it is down no write is over.
+ *
+ * A hypervisor that has crashed knows the journal and who is down. Every node stands still and is brought up to the journal's
+ * end, so each write in it is complete on all of them; then all that were not over are, and the cores go on.
+ */
+export class Membership {
+  private readonly hypervisor: HypervisorProcess;
+  /** What the platform's controller says; it outlives the hypervisor. */
+  readonly down: Set<number> = new Set();
+  /** Nodes in their present lives that want to catch up, with their lives. */
+  private readonly joined = new Map<number, number>();
+  /** After a crash of the hypervisor: nodes that have not caught up. Null: there is no recovery under way. */
+  private missing: Set<number> | null = null;
+  /** Nodes that are being brought up to date while the hypervisor is up. */
+  private readonly catchingUp = new Set<number>();
+  /** Writes that are over but for the primary's node. */
+  private readonly held: Write[] = [];
+  /** The primary's node is up when it has caught up to this. */
+  private primaryUpAt = Infinity;
+
+  constructor(hypervisor: HypervisorProcess) {
+    this.hypervisor = hypervisor;
+  }
+
+  get isRecovering(): boolean {
+    return this.missing !== null;
+  }
+
+  /** In words: whom a recovery waits for. */
+  get waitsFor(): readonly number[] {
+    return [...(this.missing ?? [])];
+  }
+
+  /** Whether a write may be over now; if not it will be later. */
+  mayRetire(write: Write): boolean {
+    if (!this.down.has(PRIMARY_NODE)) return true;
+    this.held.push(write);
+    return false;
+  }
+
+  nodeDown(node: number, epoch: number): void {
+    const { hypervisor } = this;
+    this.down.add(node);
+    this.joined.delete(node);
+    this.catchingUp.delete(node);
+    hypervisor.sessions.with(node).close();
+    if (node === PRIMARY_NODE) this.primaryUpAt = Infinity;
+    if (!hypervisor.isUp) return;
+    if (this.missing === null) {
+      hypervisor.host.nodeDown(node, epoch);
+      hypervisor.host.lookAgain();
+    } else if (node !== PRIMARY_NODE) this.caughtUp(node);
+  }
+
+  /** A node has nothing left of what it was told. */
+  join(node: number, epoch: number): void {
+    const { hypervisor } = this;
+    this.joined.set(node, epoch);
+    if (this.missing !== null) {
+      this.missing.add(node);
+      this.sendResync(node);
+      return;
+    }
+    if (node === PRIMARY_NODE) {
+      // What is under way waits for it.
+      this.sendResync(node);
+      hypervisor.host.askAgain();
+    }
+    const stays = (): boolean => this.joined.get(node) === epoch;
+    hypervisor.host.nodeBack(node, epoch, {
+      begins: () => {
+        if (!stays()) return false;
+        if (node === PRIMARY_NODE) this.primaryUpAt = hypervisor.host.dispatched;
+        else this.down.delete(node);
+        this.catchingUp.add(node);
+        this.sendResync(node);
+        return true;
+      },
+      waits: () => this.catchingUp.has(node),
+      stays,
+      ends: () => this.sendStart(node, epoch),
+    });
+  }
+
+  private sendResync(node: number): void {
+    const { order, host } = this.hypervisor;
+    // Writes that the protocol has not begun with yet reach the node like all others. In a recovery there are none.
+    const upTo = this.missing === null ? host.dispatched : order.journal.length;
+    this.hypervisor.say(node, { kind: 'resync', resync: order.resync(upTo) });
+  }
+
+  private sendStart(node: number, epoch: number): void {
+    if (this.joined.get(node) === epoch) this.hypervisor.say(node, { kind: 'start' });
+  }
+
+  /** A node's copy is as the order was after write `upTo`. */
+  resynced(node: number, upTo: number): void {
+    if (this.missing !== null) {
+      this.hypervisor.reach('recovering');
+      this.caughtUp(node);
+      return;
+    }
+    if (node === PRIMARY_NODE && upTo >= this.primaryUpAt) this.primaryIsUp();
+    if (this.catchingUp.delete(node)) this.hypervisor.host.lookAgain();
+  }
+
+  private primaryIsUp(): void {
+    this.down.delete(PRIMARY_NODE);
+    this.primaryUpAt = Infinity;
+    for (const write of this.held.splice(0)) this.hypervisor.retire(write);
+  }
+
+  /** The hypervisor has begun anew. */
+  recover(): void {
+    const { hypervisor } = this;
+    this.joined.clear();
+    this.catchingUp.clear();
+    this.held.length = 0;
+    this.primaryUpAt = Infinity;
+    const nodes = Array.from({ length: hypervisor.spec.nodes }, (_, node) => node);
+    this.missing = new Set(nodes.filter((node) => node === PRIMARY_NODE || !this.down.has(node)));
+  }
+
+  private caughtUp(node: number): void {
+    const { missing, hypervisor } = this;
+    if (missing === null || !missing.delete(node)) return;
+    if (missing.size > 0) return;
+    this.missing = null;
+    for (const node of this.joined.keys()) this.down.delete(node);
+    hypervisor.beginHost();
+    for (const { write, retired } of hypervisor.order.journal) if (retired < 0) hypervisor.retire(write);
+    for (const [node, epoch] of this.joined) this.sendStart(node, epoch);
+    hypervisor.takeNext();
+  }
+}

@@ -1,0 +1,154 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type CampaignResult, campaign, loadScenario } from '@numalab/coordinator';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { numalab } from '../cli/spawn.ts';
+import { factsOf } from './outcomes.ts';
+import { start } from './processes.ts';
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'numalab-campaign-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const SHORT = ['--duration', '10us'];
+const json = (text: string): CampaignResult => JSON.parse(text) as CampaignResult;
+const journalOf = (out: string): string[] => readFileSync(join(out, 'journal.jsonl'), 'utf8').split('\n').slice(1, -1);
+
+/** Resolves once the journal in `out` has at least `lines` leases. */
+const journalHas = (out: string, lines: number): Promise<void> =>
+  new Promise((resolve) => {
+    const watcher = watch(folder, { recursive: true }, () => {
+      if (!existsSync(join(out, 'journal.jsonl')) || journalOf(out).length < lines) return;
+      watcher.close();
+      resolve();
+    });
+  });
+
+describe('campaign', () => {
+  it('killed at any moment resumes with nothing lost and nothing counted twice', async () => {
+    const out = join(folder, 'killed');
+    const args = [
+      'campaign',
+      'small',
+      ...SHORT,
+      '--seeds',
+      '1..60',
+      '--lease',
+      '4',
+      '--jobs',
+      '2',
+      '--out',
+      out,
+      '--json',
+    ];
+    for (const lines of [1, 4, 6]) {
+      const { child, ended } = start(args);
+      await journalHas(out, lines);
+      child.kill('SIGKILL');
+      expect((await ended).code).toBeNull();
+    }
+    const before = journalOf(out).length;
+    const last = json((await start(args).ended).stdout);
+    expect(last.runs).toMatchObject({ total: 60, requested: 60 });
+    expect(last.runs.resumed).toBeGreaterThanOrEqual(before * 4 - 4);
+    const whole = await campaign([loadScenario('small', { duration: '10us' })], {
+      seeds: { from: 1, to: 60 },
+      jobs: 1,
+    });
+    expect(factsOf(last)).toEqual(factsOf(whole));
+    const seeds = journalOf(out).flatMap((line) => {
+      const { lease, outcome } = JSON.parse(line);
+      return Array.from({ length: outcome.to - lease.from + 1 }, (_, i) => lease.from + i);
+    });
+    expect(seeds.sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+  });
+
+  it('cut off by SIGINT prints what there is, ends with 130, and goes on from there', async () => {
+    const out = join(folder, 'interrupted');
+    const args = ['campaign', 'small', ...SHORT, '--seeds', '1..40000', '--jobs', '1', '--out', out, '--json'];
+    const { child, ended } = start(args);
+    await journalHas(out, 2);
+    child.kill('SIGINT');
+    const { code, stdout } = await ended;
+    const cut = json(stdout);
+    expect(code).toBe(130);
+    expect(cut).toMatchObject({ interrupted: true, verdict: 'unknown' });
+    expect(cut.runs.total).toBeGreaterThan(4);
+    const done = journalOf(out).reduce((sum, line) => sum + JSON.parse(line).outcome.tally.runs.total, 0);
+    expect(done).toBe(cut.runs.total);
+  });
+
+  it('runs every scenario with every protocol on every topology, and finds what breaks', () => {
+    const junit = join(folder, 'junit.xml');
+    const summary = join(folder, 'summary.md');
+    const file = join(folder, 'broken.yaml');
+    writeFileSync(
+      file,
+      'machine: { nodes: 2, coresPerNode: 1 }\nworkload: { duration: 5us }\nchecks: { expect: [T1] }\n',
+    );
+    const args = [
+      'campaign',
+      'small',
+      file,
+      ...SHORT,
+      '--protocol',
+      'ack,post',
+      '--topology',
+      'kunpeng920,xeon8-glueless',
+    ];
+    const { code, stdout } = numalab([...args, '--seeds', '3..4', '--junit', junit, '--summary', summary, '--json']);
+    const result = json(stdout);
+    expect([code, result.verdict, result.runs.total, result.cells.length]).toEqual([1, 'fail', 16, 8]);
+    expect(result.cells.map(({ verdict }) => verdict)).toEqual(
+      [...'pppp'].map(() => 'pass').concat([...'ffff'].map(() => 'fail')),
+    );
+    expect(new Set(result.cells.map(({ name }) => name)).size).toBe(8);
+    expect(result.failures.length).toBe(4);
+    expect(result.failures[0]).toMatchObject({ invariant: 'expect', count: 2, scenario: 'broken.yaml' });
+    expect(result.faultsFired).toEqual({});
+    expect(readFileSync(junit, 'utf8').match(/<testsuite /g)?.length).toBe(8);
+    expect(readFileSync(summary, 'utf8')).toMatch(/^# FAIL: 16 of 16 runs\n/);
+  });
+
+  it('prints a report for people, its verdict first', () => {
+    const { code, stdout } = numalab(['campaign', ...SHORT, '--seeds', '1..3', '--jobs', '1']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^PASS 3 runs: no rule was broken in 3 runs\n/);
+    expect(stdout).toMatch(/\nwrites +p50 [\d.]+ ns/);
+  });
+
+  it.each([
+    [['--seeds', '5..1'], 'must not be below'],
+    [['--seeds', 'x'], 'A..B'],
+    [[], "required option '--seeds"],
+    [['--seeds', '1..2', '--protocol', 'ack,,post'], 'empty entry'],
+    [['--seeds', '1..2', '--protocol', 'akc'], 'no built-in protocol akc'],
+    [['--seeds', '1..2', '--topology', 'moon'], '--topology: '],
+    [['--seeds', '1..2', '--metrics-port', '1', '--metrics-host', '192.0.2.1'], '--metrics-port: 192.0.2.1:1'],
+    [['--seeds', '1..2', '--out', '/dev/null/x'], '--out: '],
+    [['--seeds', '1..2', '--jobs', '2', '--redis', 'redis://127.0.0.1:1'], '--jobs: '],
+    [['none.yaml', '--seeds', '1..2'], 'none.yaml: no such file'],
+  ])('%j is refused', (args, message) => {
+    const { code, stdout, stderr } = numalab(['campaign', ...args]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^[^\n]+\n$/);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe('metrics', () => {
+  it('are served on loopback in the text form of Prometheus', async () => {
+    const { child, ended, says } = start([
+      ...['campaign', ...SHORT, '--seeds', '1..100000', '--jobs', '1', '--lease', '2', '--metrics-port', '0'],
+    ]);
+    await says('metrics are served');
+    await says('"port":');
+    child.kill('SIGTERM');
+    const { stderr, code } = await ended;
+    expect(code).toBe(130);
+    expect(JSON.parse(stderr.split('\n')[0]!).address).toMatchObject({ address: '127.0.0.1' });
+  });
+});
