@@ -8,6 +8,8 @@ const MAX_LINES = 400;
 const LONGER: Readonly<Record<string, string>> = {
   'packages/machine/src/el2/stage2-editor.test.ts': 'one suite of the editor, whose cases share a fixture',
   'packages/node-worker/src/node.ts': 'the hub of a node: its parts, its loop, and the two tables of what messages do',
+  'packages/node-worker/src/live/live-node.ts':
+    'one thread: its loop, and what its cores share with those of other threads',
 };
 
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');

@@ -18,6 +18,9 @@ export {
   type PlacementOptions,
   runMachine,
 } from './engine/run-machine.ts';
+export { judgeLiveRun } from './live/judge-run.ts';
+export { type LiveResult, type LiveScenarioRun, runLiveScenario } from './live/live-result.ts';
+export { type LiveOptions, type LiveRun, runLiveThreads } from './live/run-threads.ts';
 export { buildSpec, type PreparedMachine, type SpecOverrides } from './machine/build-spec.ts';
 export { bootNodeTables, type NodeTables, tablePages } from './machine/node-tables.ts';
 export { textAsSeen } from './result/dump-text.ts';

@@ -1,4 +1,6 @@
 export { HypervisorProcess } from './hypervisor.ts';
+export { LiveHypervisor, type LiveHypervisorPorts } from './live/live-hypervisor.ts';
+export { type LiveEntry, LiveOrder } from './live/live-order.ts';
 export { type JournalEntry, Order } from './order.ts';
 export { type HostPort, ProtocolHost } from './protocol-host.ts';
 export { type HypervisorReport, hypervisorReportOf } from './report.ts';

@@ -17,7 +17,7 @@ const scratch = new EmulatedStore();
  * Turns a trapped store into whole words at its place in the order: the bytes around a narrow store, and the result of an
  * atomic, come from the text as the order has it now.
  */
-export const resolveWrite = (order: Order, submission: Submission): ResolvedWrite => {
+export const resolveWrite = (order: Pick<Order, 'wordAt'>, submission: Submission): ResolvedWrite => {
   const { offset, size, operation } = submission;
   const word = offset >> 2;
   const count = ((offset + size + 3) >> 2) - word;

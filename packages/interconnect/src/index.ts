@@ -6,6 +6,7 @@ export { type FaultCounts, type FaultTally, joinTallies, TallyKeeper } from './f
 export { Trigger } from './faults/trigger.ts';
 export * from './kinds.ts';
 export { Links } from './links.ts';
+export { LiveRingReader, LiveRingWriter, liveRingBytes } from './live-ring.ts';
 export * from './message.ts';
 export { Process } from './process.ts';
 export { RingReader, RingWriter, ringWords } from './ring.ts';

@@ -4,6 +4,23 @@ export type { Retired, Submission, WriteTimes } from './el2.ts';
 export { NodeHardware, type TableWatcher, type TableWatcherFactory } from './hardware.ts';
 export { FIXMAP_TEXT_POKE, homeOf, layOut, type MachineLayout, nodeBase } from './layout.ts';
 export {
+  cellOf,
+  type LiveCopy,
+  liveCopyOf,
+  numberOfCell,
+  TEARING_TEST_BYTES,
+  TearingTest,
+  wordOfCell,
+} from './live/cells.ts';
+export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
+export { type WatchedWords, watchedWords, watchedWordsBytes } from './live/live-checks.ts';
+export { LiveNode, type LiveNodePorts, type LiveShared } from './live/live-node.ts';
+export { type LiveCount, type LiveNodeReport, liveReportOf } from './live/live-report.ts';
+export { MAINTENANCE_BYTES, MaintenanceWords } from './live/maintenance-words.ts';
+export * as shared from './live/shared-words.ts';
+export { DONE, StepsRunner } from './live/steps-runner.ts';
+export { ANSWER, putMessage, RETIRE, SUBMIT, takeMessage, unpackBytes } from './live/wire.ts';
+export {
   type Comparison,
   type DirectStore,
   NodeProcess,

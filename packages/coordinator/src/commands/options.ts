@@ -137,8 +137,8 @@ export const addMachineOptions = (command: Command): Command =>
     .option('--quiet', 'print less', false);
 
 /** Refuses what can be asked for but does not exist yet. Throws InputError. */
-export const checkMachineOptions = (options: MachineOptions): void => {
-  if (options.mode === 'live') throw new InputError('--mode', 'live is not built yet; there is sim');
+export const checkMachineOptions = (options: MachineOptions, modes: readonly string[] = ['sim']): void => {
+  if (!modes.includes(options.mode)) throw new InputError('--mode', `${options.mode} is not for this command`);
   if (options.placement === 'cluster') {
     throw new InputError('--placement', 'cluster is not built yet; there are inline and threads');
   }

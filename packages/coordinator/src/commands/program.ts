@@ -21,8 +21,9 @@ const LAST_NODE = 127;
 const prepare = async (
   reference: string,
   options: MachineOptions,
+  modes?: readonly string[],
 ): Promise<import('../scenario/scenario.ts').Scenario> => {
-  checkMachineOptions(options);
+  checkMachineOptions(options, modes);
   const { loadScenario } = await import('../scenario/load.ts');
   return loadScenario(reference, loadOptionsOf(options));
 };
@@ -40,7 +41,11 @@ const addRun = (program: Command, run: Runner): void => {
     .option('--casemate <dir>', 'write each node’s table operations as a casemate trace')
     .action((reference: string, options: RunOptions) =>
       run(async (context) => {
-        const scenario = await prepare(reference, options);
+        const scenario = await prepare(reference, options, ['sim', 'live']);
+        if (options.mode === 'live') {
+          const { runLiveCommand } = await import('./run-live.ts');
+          return runLiveCommand(scenario, options, context);
+        }
         const { runCommand } = await import('./run.ts');
         return runCommand(scenario, options, context);
       }),

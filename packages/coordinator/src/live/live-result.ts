@@ -1,0 +1,279 @@
+import { InputError } from '@numalab/base';
+import type { Judgement } from '@numalab/checkers';
+import { type LiveCount, type LiveNodeReport, type NodeReport, percentileOf } from '@numalab/node-worker';
+import { buildSpec, type PreparedMachine } from '../machine/build-spec.ts';
+import { fieldOf } from '../machine/place.ts';
+import { nodeMemoryFigures, totalMemory } from '../result/memory-figures.ts';
+import type { FetchFigures, MemoryFigures, Percentiles, RunResult, WalkFigures } from '../result/run-result.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { judgeLiveRun } from './judge-run.ts';
+import { type LiveOptions, type LiveRun, runLiveThreads } from './run-threads.ts';
+
+const VIOLATIONS_KEPT = 100;
+/** Writes on record: what memory the history may take. */
+const RECORDED_WRITES = 65_536;
+
+/** A rate of writes, with so many in flight. */
+export interface LiveRate {
+  readonly inFlight: number;
+  readonly writesPerSecond: number;
+  readonly latencyPs: Percentiles;
+}
+
+/** What `numalab run --mode live --json` prints. */
+export interface LiveResult
+  extends Pick<
+    RunResult,
+    | 'scenario'
+    | 'seed'
+    | 'protocol'
+    | 'verdict'
+    | 'reason'
+    | 'interrupted'
+    | 'guarantee'
+    | 'violations'
+    | 'violationCount'
+    | 'rules'
+    | 'wallMs'
+    | 'bootMs'
+    | 'writes'
+    | 'fetches'
+    | 'loads'
+    | 'walks'
+    | 'memory'
+    | 'tlbis'
+    | 'lazyFaults'
+    | 'injected'
+    | 'events'
+    | 'duty'
+    | 'assumptions'
+    | 'warnings'
+  > {
+  readonly mode: 'live';
+  readonly placement: 'threads';
+  readonly digest: null;
+  readonly virtualTimePs: null;
+  readonly strategy: 'stage2';
+  /** Threads that raced, and the cores they had. */
+  readonly threads: number;
+  readonly cores: number;
+  /** Factor on latencies, which are kept in real time; 0: off. */
+  readonly latencyScale: number;
+  /** Fetches and loads of words that writers write: on record for the judge of the simulator, and only checked as they happened. */
+  readonly history: { readonly recorded: number; readonly dropped: number };
+  /** The measured phase, and one write in flight after it; null if that was not measured. */
+  readonly rate: LiveRate;
+  readonly rateAlone: LiveRate | null;
+  /** The test at the start: cells read while another thread wrote them, and torn ones. */
+  readonly cells: { readonly read: number; readonly torn: number };
+  readonly faults: readonly never[];
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly fetches: FetchFigures;
+    readonly walks: WalkFigures;
+    readonly memory: MemoryFigures;
+    readonly writes: { readonly trapped: number; readonly refused: number; readonly applied: number };
+  }[];
+  readonly comparison: null;
+}
+
+/** A live run, judged, and what is left of the machine. */
+export interface LiveScenarioRun {
+  readonly result: LiveResult;
+  readonly prepared: PreparedMachine;
+  readonly run: LiveRun;
+  readonly judgement: Judgement;
+}
+
+const fetchesOf = ({ counts }: LiveNodeReport): FetchFigures => ({
+  total: counts.fetches,
+  l1i: counts.hits,
+  l2: 0,
+  llc: 0,
+  local: counts.local,
+  remote: 0,
+  shared: counts.shared,
+  meanPs: null,
+});
+
+const walksOf = ({ counts }: LiveNodeReport): WalkFigures => ({
+  count: counts.walks,
+  reads: counts.walkReads,
+  localReads: counts.walkReadsLocal,
+  remoteReads: counts.walkReadsRemote,
+  stage1Remote: counts.walkReadsRemote,
+});
+
+const addUp = <Figures extends object>(all: readonly Figures[]): Figures => {
+  const sums: Record<string, number | null> = {};
+  for (const one of all) {
+    for (const [key, value] of Object.entries(one) as [string, number | null][]) {
+      sums[key] = value === null ? null : (sums[key] ?? 0) + value;
+    }
+  }
+  return sums as Figures;
+};
+
+/** Percentiles in picoseconds of all nodes' histograms together. */
+const percentilesOf = (histograms: readonly Float64Array[], maxima: readonly number[]): Percentiles => {
+  const all = new Float64Array(histograms[0]!.length);
+  for (const counts of histograms) for (let i = 0; i < counts.length; i++) all[i]! += counts[i]!;
+  const at = (fraction: number): number | null => {
+    const ns = percentileOf(all, fraction);
+    return ns === null ? null : Math.min(ns, Math.max(...maxima)) * 1000;
+  };
+  const max = Math.max(...maxima);
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: max === 0 ? null : Math.round(max * 1000) };
+};
+
+const inFlightOf = ({ spec }: PreparedMachine): number =>
+  spec.writers.reduce((sum, writer) => sum + (writer.kind === 'synthetic' ? writer.agents.length : spec.nodes), 0);
+
+const perSecond = (count: number, ms: number): number => (ms === 0 ? 0 : Math.round((count / ms) * 1000));
+
+/** Refuses what live cannot do. Throws InputError. */
+const checkLive = (scenario: Scenario): void => {
+  const fail = (field: string, what: string): never => {
+    throw new InputError(fieldOf(scenario, field), `${what} in live`);
+  };
+  if (scenario.replication.strategy !== 'stage2') fail('replication.strategy', 'must be stage2');
+  if (scenario.hypervisor.serialisation !== 'central') fail('hypervisor.serialisation', 'must be central');
+  if (scenario.faults.length > 0) fail('faults', 'must be empty');
+  if (scenario.machine.caches.nested) fail('machine.caches.nested', 'must be false');
+};
+
+const ASSUMPTIONS: readonly string[] = [
+  'threads are scheduled by the system: which races happen differs from run to run',
+  'stores reach instruction fetches without DC CVAU, as after an eviction, and nothing is fetched ahead: a missing clean or ISB cannot show',
+  'a node’s cores take turns on one thread; what races is other threads’ stores, IC IVAU and TLBI',
+  'a TLBI or IC IVAU makes what is older unusable at once, so a DSB has nothing to wait for',
+];
+
+const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
+  const warnings: string[] = [];
+  if (run.hypervisor.numbered > RECORDED_WRITES) {
+    warnings.push(
+      `the first ${RECORDED_WRITES} of ${run.hypervisor.numbered} writes are on record; fetches after them were only checked as they happened`,
+    );
+  }
+  if (judgement.declared === 'ordered' || judgement.declared === 'eventual') {
+    warnings.push(`the protocol declares ${judgement.declared}, which is too weak for Linux: it relies on completed`);
+  }
+  return warnings;
+};
+
+const writeFigures = (
+  run: LiveRun,
+  sum: (count: LiveCount) => number,
+  latencyPs: Percentiles,
+): LiveResult['writes'] => ({
+  trapped: sum('trapped'),
+  retired: run.retired,
+  refused: sum('refused'),
+  withoutEffect: run.hypervisor.withoutEffect,
+  latencyPs,
+  maintainedPs: percentilesOf(
+    run.nodes.map(({ maintained }) => maintained),
+    run.nodes.map(({ maintainedMax }) => maintainedMax),
+  ),
+});
+
+const rateAlone = (run: LiveRun): LiveRate | null =>
+  run.alone === null
+    ? null
+    : {
+        inFlight: 1,
+        writesPerSecond: perSecond(run.alone.retired, run.alone.wallMs),
+        latencyPs: percentilesOf(
+          run.nodes.map(({ latencyAlone }) => latencyAlone),
+          run.nodes.map(({ latencyAloneMax }) => latencyAloneMax),
+        ),
+      };
+
+const resultOf = (
+  scenario: Scenario,
+  seed: number,
+  prepared: PreparedMachine,
+  run: LiveRun,
+  judgement: Judgement,
+): LiveResult => {
+  const { nodes } = run;
+  const sum = (count: LiveCount): number => nodes.reduce((total, { counts }) => total + counts[count], 0);
+  const latencyPs = percentilesOf(
+    nodes.map(({ latency }) => latency),
+    nodes.map(({ latencyMax }) => latencyMax),
+  );
+  const memories = nodes.map((node) =>
+    nodeMemoryFigures(prepared.spec, prepared.image, {
+      ...node,
+      memory: run.shared.memories[node.id]!,
+    } as unknown as NodeReport),
+  );
+  const { verdict, reason, declared, held, evidence, refuted, violations, rules } = judgement;
+  return {
+    scenario: scenario.name,
+    seed,
+    mode: 'live',
+    placement: 'threads',
+    strategy: 'stage2',
+    protocol: scenario.replication.protocol,
+    digest: null,
+    virtualTimePs: null,
+    verdict,
+    reason,
+    interrupted: run.interrupted,
+    guarantee: { declared, held, evidence, refuted },
+    violations: violations.slice(0, VIOLATIONS_KEPT),
+    violationCount: violations.length,
+    rules,
+    wallMs: run.wallMs,
+    bootMs: run.bootMs,
+    threads: nodes.length + 1,
+    cores: run.cores,
+    latencyScale: run.shared.scale,
+    history: { recorded: sum('recorded'), dropped: sum('unrecorded') },
+    writes: writeFigures(run, sum, latencyPs),
+    rate: { inFlight: inFlightOf(prepared), writesPerSecond: perSecond(run.retired, run.wallMs), latencyPs },
+    rateAlone: rateAlone(run),
+    cells: { read: run.cellsRead, torn: run.cellsTorn },
+    fetches: addUp(nodes.map(fetchesOf)),
+    loads: { total: sum('loads'), remote: 0 },
+    walks: addUp(nodes.map(walksOf)),
+    memory: totalMemory(memories),
+    tlbis: sum('tlbis'),
+    lazyFaults: sum('lazyFaults'),
+    injected: sum('injected'),
+    events: sum('turns') + run.hypervisor.turns,
+    duty: scenario.workload.duty,
+    faults: [],
+    nodes: nodes.map((node, i) => ({
+      id: node.id,
+      fetches: fetchesOf(node),
+      walks: walksOf(node),
+      memory: memories[i]!,
+      writes: { trapped: node.counts.trapped, refused: node.counts.refused, applied: node.counts.applied },
+    })),
+    comparison: null,
+    assumptions: ASSUMPTIONS,
+    warnings: warningsOf(run, judgement),
+  };
+};
+
+/**
+ * Runs a scenario on threads that race, and judges it. Throws InputError for what live cannot do; a run that `signal` cuts off
+ * ends with what there is.
+ */
+export const runLiveScenario = async (
+  scenario: Scenario,
+  options: Pick<LiveOptions, 'signal' | 'progress'> & { readonly seed: number },
+): Promise<LiveScenarioRun> => {
+  checkLive(scenario);
+  const prepared = buildSpec(scenario, options.seed);
+  const run = await runLiveThreads(prepared.spec, prepared.spec.protocol, prepared.watch, {
+    ...options,
+    scale: scenario.interconnect.latencyScale,
+    recordLimit: RECORDED_WRITES,
+  });
+  const judgement = judgeLiveRun(prepared.spec, run, scenario.checks);
+  return { result: resultOf(scenario, options.seed, prepared, run, judgement), prepared, run, judgement };
+};

@@ -1,0 +1,67 @@
+import { LINE_BYTES, NodeMemory } from '@numalab/machine';
+import {
+  cellOf,
+  imageWords,
+  type LiveShared,
+  layOut,
+  MAINTENANCE_BYTES,
+  type MachineSpec,
+  type WatchedWords,
+  type WatchMap,
+  watchedWords,
+  watchedWordsBytes,
+  shared as word,
+} from '@numalab/node-worker';
+
+/** Writes numbered last whose words are at hand for probes. A power of two. */
+const RECENT_WRITES = 1024;
+
+/** Numbers the watched words: by word 0 if it is not watched, else its index plus 1. */
+const indexWatched = (watch: WatchMap): { index: Int32Array; count: number } => {
+  const index = new Int32Array(new SharedArrayBuffer(watch.length * 4 * 4));
+  let count = 0;
+  for (let group = 0; group < watch.length; group++) {
+    const bits = watch[group]!;
+    if (bits === 0) continue;
+    for (let i = 0; i < 4; i++) if ((bits & (1 << i)) !== 0) index[group * 4 + i] = ++count;
+  }
+  return { index, count };
+};
+
+const watchedOf = (watch: WatchMap): WatchedWords => {
+  const { index, count } = indexWatched(watch);
+  return watchedWords(index, count, new SharedArrayBuffer(Math.max(LINE_BYTES, watchedWordsBytes(count))));
+};
+
+/** Everything that the threads of a live run share: memories with their copies of the text, words, the reference. */
+export const buildShared = (
+  spec: MachineSpec,
+  watch: WatchMap,
+  options: { readonly scale: number; readonly cores: number; readonly recordLimit: number },
+): LiveShared => {
+  const layout = layOut(spec);
+  const image = imageWords(spec, layout);
+  const memories = Array.from({ length: spec.nodes }, (_, id) => {
+    const memory = new NodeMemory(spec.base + id * spec.memoryPerNode, spec.memoryPerNode, spec.arenaBytes);
+    memory.addText(layout.copyPa[id]!, image);
+    return memory.share();
+  });
+  const reference = new Float64Array(new SharedArrayBuffer(image.length * 8));
+  for (let i = 0; i < image.length; i++) reference[i] = cellOf(image[i]!, 0);
+  const words = new Int32Array(new SharedArrayBuffer(4 * word.sharedWordCount(spec.nodes + 1)));
+  words[word.RECORD_LIMIT] = options.recordLimit;
+  words[word.AGENTS] = 2 ** 30;
+  words[word.FREE] = Math.max(1, options.cores - 1);
+  return {
+    spec,
+    watch,
+    memories,
+    words,
+    maintenance: new SharedArrayBuffer(MAINTENANCE_BYTES),
+    watched: watchedOf(watch),
+    reference,
+    recent: new Int32Array(new SharedArrayBuffer(RECENT_WRITES * 4)),
+    scale: options.scale,
+    cores: options.cores,
+  };
+};

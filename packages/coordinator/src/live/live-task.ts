@@ -1,0 +1,39 @@
+import type { LiveEntry } from '@numalab/hypervisor';
+import type { LiveNodeReport, LiveShared } from '@numalab/node-worker';
+import type { ProtocolRef } from '../engine/protocol-ref.ts';
+
+/** Words of a ring between a node and the hypervisor. */
+export const RING_WORDS: number = 2 ** 15;
+
+/** What a thread of a live run is given. The same for all but for `thread`: a node, or the hypervisor, which comes last. */
+export interface LiveTask {
+  readonly thread: number;
+  readonly shared: LiveShared;
+  readonly protocol: ProtocolRef;
+  /** A ring from each node to the hypervisor, then one to each node. */
+  readonly rings: SharedArrayBuffer;
+  readonly tearingTest: SharedArrayBuffer;
+  /** Writes that are recorded. */
+  readonly recordLimit: number;
+  /** Milliseconds since the epoch at which the threads' common clock is 0. */
+  readonly originMs: number;
+}
+
+/** What the hypervisor leaves behind. */
+export interface LiveHypervisorReport {
+  readonly record: readonly LiveEntry[];
+  readonly tickMs: Float64Array;
+  readonly numbered: number;
+  readonly retired: number;
+  readonly withoutEffect: number;
+  readonly turns: number;
+}
+
+/** What a thread leaves behind. */
+export interface LiveOutcome {
+  readonly node: LiveNodeReport | null;
+  readonly hypervisor: LiveHypervisorReport | null;
+  /** Of the test at the start: cells read while another thread wrote them, and how many were torn. */
+  readonly cellsRead: number;
+  readonly cellsTorn: number;
+}

@@ -1,0 +1,87 @@
+import { watchTables } from '@numalab/checkers';
+import { LiveHypervisor } from '@numalab/hypervisor';
+import { LiveRingReader, LiveRingWriter, liveRingBytes } from '@numalab/interconnect';
+import { LiveNode, liveReportOf, TearingTest, shared as word } from '@numalab/node-worker';
+import { loadProtocol } from '../engine/protocol-ref.ts';
+import { type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
+import { pinThread } from './pin-thread.ts';
+
+/** How long cells are put to the test before a run, and how many accesses between two looks at the clock. */
+const TEST_MS = 20;
+const TEST_ROUNDS = 2000;
+
+const ringOffset = (ring: number): number => ring * liveRingBytes(RING_WORDS);
+
+/** All threads at once: the hypervisor writes cells, the nodes read them. */
+const testCells = ({ tearingTest, thread, shared }: LiveTask): TearingTest => {
+  const test = new TearingTest(tearingTest);
+  const end = performance.now() + TEST_MS;
+  while (performance.now() < end) {
+    if (thread === shared.spec.nodes) test.write(TEST_ROUNDS);
+    else test.read(TEST_ROUNDS);
+  }
+  return test;
+};
+
+/** Tells that this thread is ready and waits until the run begins. */
+const meet = ({ words }: LiveTask['shared']): void => {
+  Atomics.add(words, word.READY, 1);
+  Atomics.notify(words, word.READY);
+  while (Atomics.load(words, word.PHASE) === word.PHASE_BOOT && Atomics.load(words, word.FAILED) === 0) {
+    Atomics.wait(words, word.PHASE, word.PHASE_BOOT, 100);
+  }
+};
+
+/** The clock that all threads have in common: milliseconds since the run's origin. */
+const clockFrom = (originMs: number): (() => number) => {
+  const offset = performance.timeOrigin - originMs;
+  return () => performance.now() + offset;
+};
+
+const runNode = async (task: LiveTask): Promise<LiveOutcome> => {
+  const { thread, shared, protocol, rings, originMs } = task;
+  const { nodes } = shared.spec;
+  const half = (await loadProtocol(protocol)).node();
+  const node = new LiveNode(thread, shared, half, {
+    now: clockFrom(originMs),
+    toHypervisor: new LiveRingWriter(rings, ringOffset(thread), RING_WORDS),
+    fromHypervisor: new LiveRingReader(rings, ringOffset(nodes + thread), RING_WORDS),
+    watcherOf: watchTables,
+  });
+  const test = testCells(task);
+  meet(shared);
+  node.run();
+  return { node: liveReportOf(node), hypervisor: null, cellsRead: test.reads, cellsTorn: test.torn };
+};
+
+const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
+  const { shared, protocol, rings, recordLimit, originMs } = task;
+  const { nodes } = shared.spec;
+  const half = (await loadProtocol(protocol)).hypervisor();
+  const each = Array.from({ length: nodes }, (_, node) => node);
+  const hypervisor = new LiveHypervisor(shared, half, recordLimit, {
+    now: clockFrom(originMs),
+    toNodes: each.map((node) => new LiveRingWriter(rings, ringOffset(nodes + node), RING_WORDS)),
+    fromNodes: each.map((node) => new LiveRingReader(rings, ringOffset(node), RING_WORDS)),
+  });
+  testCells(task);
+  meet(shared);
+  hypervisor.run();
+  const { order, tickMs, retired, withoutEffect, turns } = hypervisor;
+  const report = { record: order.record, tickMs, numbered: order.numbered, retired, withoutEffect, turns };
+  return { node: null, hypervisor: report, cellsRead: 0, cellsTorn: 0 };
+};
+
+/** One thread of a live run, from boot to report. An error stops all threads. */
+export const runLiveThread = async (task: LiveTask): Promise<LiveOutcome> => {
+  const { words, spec } = task.shared;
+  try {
+    if (task.shared.cores <= spec.nodes) pinThread(task.thread === spec.nodes);
+    return await (task.thread === spec.nodes ? runHypervisor(task) : runNode(task));
+  } catch (error) {
+    Atomics.store(words, word.FAILED, 1);
+    word.wakeAll(words, spec.nodes);
+    Atomics.notify(words, word.PHASE);
+    throw error;
+  }
+};

@@ -1,0 +1,342 @@
+import { assert, type Duration, type Instant, WAIT } from '@numalab/base';
+import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import { GRANULES, Latencies, LINE_BYTES, NodeMemory, OPERATION_STORE } from '@numalab/machine';
+import {
+  ANSWER,
+  cellOf,
+  DONE,
+  type LiveCopy,
+  type LiveShared,
+  layOut,
+  liveCopyOf,
+  type MachineLayout,
+  MaintenanceWords,
+  putMessage,
+  RETIRE,
+  StepsRunner,
+  SUBMIT,
+  takeMessage,
+  unpackBytes,
+  shared as word,
+} from '@numalab/node-worker';
+import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/protocols';
+import { resolveWrite } from '../resolve-write.ts';
+import { LiveOrder } from './live-order.ts';
+
+/** A thread without work looks around at least this often. */
+const NAP_MS = 50;
+
+/** What the hypervisor's thread gives it. */
+export interface LiveHypervisorPorts {
+  readonly now: () => number;
+  readonly toNodes: readonly LiveRingWriter[];
+  readonly fromNodes: readonly LiveRingReader[];
+}
+
+/** A write under way. */
+interface Pending {
+  readonly core: number;
+  /** The bytes that were there, if the store needs them. */
+  readonly old: readonly number[] | null;
+}
+
+/**
+ * The order of a live run, on a thread of its own: numbers the writes as they come in, and runs the hypervisor's half of the
+ * protocol. Its stores into copies and its invalidations hit memory from which nodes fetch at that moment.
+ */
+export class LiveHypervisor implements HypervisorContext {
+  readonly nodes: readonly number[];
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly durable: Map<string, unknown> = new Map();
+  readonly order: LiveOrder;
+  /** Real time of each tick that the record knows, in milliseconds. */
+  readonly tickMs: Float64Array;
+  retired = 0;
+  withoutEffect = 0;
+  turns = 0;
+  private readonly shared: LiveShared;
+  private readonly words: Int32Array;
+  private readonly ports: LiveHypervisorPorts;
+  private readonly half: HypervisorHalf;
+  private readonly runner: StepsRunner;
+  private readonly layout: MachineLayout;
+  private readonly copies: readonly LiveCopy[];
+  private readonly maintenance: MaintenanceWords;
+  private readonly latencies: Latencies;
+  private readonly waiting: InstanceType<typeof word.HypervisorWaiting>;
+  private readonly own: number;
+  private readonly granuleBytes: number;
+  private readonly pending = new Map<number, Pending>();
+  private readonly asked = new Map<number, number>();
+  private nextAsk = 0;
+  private tick = 0;
+
+  constructor(shared: LiveShared, half: HypervisorHalf, limit: number, ports: LiveHypervisorPorts) {
+    const { spec, words } = shared;
+    this.shared = shared;
+    this.words = words;
+    this.ports = ports;
+    this.half = half;
+    this.options = spec.protocolOptions;
+    this.nodes = Array.from({ length: spec.nodes }, (_, i) => i);
+    this.layout = layOut(spec);
+    this.order = new LiveOrder(shared.reference, this.layout.spanStart >> 2, limit);
+    this.tickMs = new Float64Array(2 * limit + 2);
+    this.copies = shared.memories.map((memory, node) =>
+      liveCopyOf(NodeMemory.attach(memory).textAt(this.layout.copyPa[node]!)!),
+    );
+    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    this.latencies = new Latencies(spec.topology, spec.profile);
+    this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores);
+    this.own = word.threadWord(spec.nodes);
+    this.granuleBytes = GRANULES[spec.granule].bytes;
+    this.runner = new StepsRunner(ports.now, shared.scale);
+  }
+
+  get now(): Instant {
+    return Math.round(this.ports.now() * 1e9) as Instant;
+  }
+
+  // ---- what the protocol can do -------------------------------------------------------------------------------------------
+
+  pagesOf({ word: first, words }: Write): readonly number[] {
+    const page = Math.floor((first * 4) / this.granuleBytes);
+    const last = Math.floor(((first + words.length) * 4 - 1) / this.granuleBytes);
+    return page === last ? [page] : [page, last];
+  }
+
+  private due(node: number): number {
+    const { scale, spec } = this.shared;
+    if (scale === 0) return 0;
+    return this.ports.now() + (this.latencies.linePs(spec.hypervisorNode, node) * scale) / 1e9;
+  }
+
+  send(node: number, body: unknown): void {
+    putMessage(this.ports.toNodes[node]!, body, -1, this.due(node));
+  }
+
+  broadcast(body: unknown): void {
+    for (const node of this.nodes) this.send(node, body);
+  }
+
+  *ask(nodes: readonly number[], body: unknown): Steps {
+    if (nodes.length === 0) return;
+    const ask = this.nextAsk++;
+    this.asked.set(ask, nodes.length);
+    for (const node of nodes) putMessage(this.ports.toNodes[node]!, body, ask, this.due(node));
+    while (this.asked.has(ask)) yield WAIT;
+  }
+
+  storeCopy(node: number, write: Write): Steps {
+    const { cells } = this.copies[node]!;
+    const at = write.word - (this.layout.spanStart >> 2);
+    const { words, number } = write;
+    for (let i = 0; i < words.length; i++) cells[at + i] = cellOf(words[i]!, number);
+    return this.shared.scale === 0 ? DONE : this.pass(this.latencies.linePs(this.shared.spec.hypervisorNode, node));
+  }
+
+  maintainCopy(node: number, write: Write): Steps {
+    const { spec, scale } = this.shared;
+    const pa = this.layout.copyPa[node]! + write.word * 4 - this.layout.spanStart;
+    const end = pa + write.words.length * 4;
+    if (!spec.dic)
+      for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) this.maintenance.invalidateLine(at);
+    return scale === 0 ? DONE : this.pass(this.latencies.dvmPs(spec.hypervisorNode, node));
+  }
+
+  private *pass(ps: number): Steps {
+    yield ps;
+  }
+
+  dsb(): Steps {
+    // See MaintenanceWords: nothing that is older can be used any more, so there is nothing to wait for.
+    return DONE;
+  }
+
+  setTimer(delay: Duration, tag: number): void {
+    this.runner.setTimer(delay, tag);
+  }
+
+  retire(write: Write): void {
+    const pending = this.pending.get(write.number);
+    assert(pending !== undefined, `write ${write.number} is retired once`);
+    this.pending.delete(write.number);
+    this.retired++;
+    const tick = this.nextTick();
+    if (write.number <= this.order.record.length) this.order.record[write.number - 1]!.retired = tick;
+    this.answer(write.origin, pending.core, write.number, pending.old);
+  }
+
+  private answer(node: number, core: number, number: number, old: readonly number[] | null): void {
+    const ring = this.ports.toNodes[node]!;
+    ring.begin(RETIRE, this.due(node));
+    ring.word(core);
+    ring.word(number);
+    if (old !== null) {
+      for (let i = 0; i < old.length; i += 4) {
+        let value = 0;
+        for (let b = Math.min(old.length, i + 4) - 1; b >= i; b--) value = value * 256 + old[b]!;
+        ring.word(value);
+      }
+    }
+    ring.end();
+  }
+
+  /** The next event of the order: what is read of the clock from now on is later than what was. */
+  private nextTick(): number {
+    const tick = ++this.tick;
+    if (tick < this.tickMs.length) this.tickMs[tick] = this.ports.now();
+    Atomics.store(this.words, word.TICK, tick);
+    return tick;
+  }
+
+  // ---- the loop -------------------------------------------------------------------------------------------------------------
+
+  private readonly hasWork = (): boolean => {
+    for (const ring of this.ports.fromNodes) if (ring.hasMore) return true;
+    return Atomics.load(this.words, word.PHASE) >= word.PHASE_END;
+  };
+
+  /** Runs until the phase is over. */
+  run(): void {
+    const { words } = this;
+    while (Atomics.load(words, word.PHASE) < word.PHASE_END && Atomics.load(words, word.FAILED) === 0) {
+      if (!this.turn()) this.rest();
+    }
+  }
+
+  private turn(): boolean {
+    this.turns++;
+    let busy = false;
+    const { fromNodes } = this.ports;
+    for (let node = 0; node < fromNodes.length; node++) {
+      if (!this.receive(node, fromNodes[node]!)) continue;
+      busy = true;
+      this.runner.run((tag) => this.half.onTimer?.(this, tag));
+      // A node's writes are retired together, and it is woken once, while the next node's are being done.
+      this.flush();
+    }
+    if (!busy) {
+      this.runner.run((tag) => this.half.onTimer?.(this, tag));
+      this.flush();
+    }
+    this.words[this.own + word.DONE] = this.retired;
+    this.words[this.own + word.TURNS] = this.turns;
+    return busy;
+  }
+
+  private flush(): void {
+    const { toNodes } = this.ports;
+    for (let node = 0; node < toNodes.length; node++)
+      if (toNodes[node]!.publish()) word.wakeNode(this.words, toNodes.length, node);
+  }
+
+  private receive(node: number, ring: LiveRingReader): boolean {
+    const now = this.shared.scale === 0 ? 0 : this.ports.now();
+    let any = false;
+    while (this.hasRoom() && ring.next(now)) {
+      any = true;
+      if (ring.kind === SUBMIT) this.take(node, ring);
+      else if (ring.kind === ANSWER) this.answered(ring.word());
+      else {
+        const body = takeMessage(ring);
+        this.runner.handle(() => this.half.onMessage?.(this, node, body));
+      }
+    }
+    ring.release();
+    return any;
+  }
+
+  /** Nothing is taken while a node cannot keep up: so no ring's backlog grows without bound. */
+  private hasRoom(): boolean {
+    for (const ring of this.ports.toNodes) if (ring.backlog > 64) return false;
+    return true;
+  }
+
+  private answered(ask: number): void {
+    const left = this.asked.get(ask)! - 1;
+    if (left > 0) this.asked.set(ask, left);
+    else {
+      this.asked.delete(ask);
+      this.runner.wake();
+    }
+  }
+
+  private take(node: number, ring: LiveRingReader): void {
+    const core = ring.word();
+    const begin = ring.word();
+    const offset = ring.word();
+    const size = ring.word();
+    const operation = ring.word();
+    if (operation === OPERATION_STORE && (offset & 3) === 0 && (size & 3) === 0) {
+      const words: number[] = [];
+      for (let i = 0; i < size; i += 4) words.push(ring.word());
+      this.number(node, core, begin, offset >> 2, words, null);
+      return;
+    }
+    this.takeNarrow(node, ring, core, begin, offset, size, operation);
+  }
+
+  /** A store that is no whole words, or an atomic: what it makes depends on what is there. */
+  private takeNarrow(
+    node: number,
+    ring: LiveRingReader,
+    core: number,
+    begin: number,
+    offset: number,
+    size: number,
+    operation: number,
+  ): void {
+    const bytes: number[] = [];
+    const operand: number[] = [];
+    const expected: number[] = [];
+    if (operation === OPERATION_STORE) unpackBytes(ring, bytes, size);
+    else {
+      unpackBytes(ring, operand, size);
+      unpackBytes(ring, expected, size);
+    }
+    const found = resolveWrite(this.order, { serial: 0, offset, size, bytes, operation, operand, expected, begin });
+    const old = operation === OPERATION_STORE ? null : found.old;
+    if (found.writes) this.number(node, core, begin, found.word, found.words, old);
+    else {
+      this.withoutEffect++;
+      this.answer(node, core, 0, old);
+    }
+  }
+
+  private number(
+    node: number,
+    core: number,
+    begin: number,
+    first: number,
+    values: readonly number[],
+    old: readonly number[] | null,
+  ): void {
+    const { words, shared, order } = this;
+    const write = order.append(first, values, node, core, begin, this.nextTick());
+    // Before any copy can hold it: whoever sees the number finds it given out.
+    Atomics.store(words, word.NUMBERED, write.number);
+    Atomics.store(shared.recent, write.number & (shared.recent.length - 1), first);
+    this.pending.set(write.number, { core, old });
+    this.runner.handle(() => this.half.onWrite(this, write));
+  }
+
+  private rest(): void {
+    const { words, own, waiting, ports, runner } = this;
+    const { toNodes, fromNodes } = ports;
+    const idle = runner.isIdle && this.pending.size === 0 && toNodes.every((ring) => ring.backlog === 0);
+    let sent = 0;
+    let taken = 0;
+    for (const ring of toNodes) sent += ring.sent;
+    for (const ring of fromNodes) taken += ring.taken;
+    Atomics.store(words, own + word.SENT, sent);
+    Atomics.store(words, own + word.TAKEN, taken);
+    Atomics.store(words, own + word.IDLE, idle ? 1 : 0);
+    const now = ports.now();
+    let ms = Math.min(NAP_MS, runner.nextMs() - now);
+    for (const ring of fromNodes) ms = Math.min(ms, ring.nextDue() - now);
+    if (toNodes.some((ring) => ring.backlog > 0)) ms = Math.min(ms, 0.1);
+    if (ms > 0) waiting.wait(this.hasWork, ms);
+    Atomics.store(words, own + word.IDLE, 0);
+  }
+}

@@ -1,0 +1,297 @@
+import { type Step, toVa, WAIT } from '@numalab/base';
+import type { KernelCpu, KernelLock } from '@numalab/kernel';
+import {
+  ACCESS_READ,
+  ACCESS_WRITE,
+  a64,
+  aimStore,
+  decodeStore,
+  STORE_EXCLUSIVE,
+  STORE_OK,
+  stage1LeafHi,
+  stage1LeafLo,
+} from '@numalab/machine';
+import { FIXMAP_TEXT_POKE, linearVa } from '../layout.ts';
+import { FIXMAP_ATTRS } from '../stage1-map.ts';
+import type { LiveCpu } from './live-cpu.ts';
+import { ABORTED, OVER, SUBMITTED, TRY_AGAIN } from './live-el2.ts';
+import type { LiveNode } from './live-node.ts';
+import { KICK, LOCKS, STOPPER, WAITERS } from './shared-words.ts';
+import { DONE, over } from './steps-runner.ts';
+
+const LOCK_WORDS: Readonly<Record<KernelLock, number>> = {
+  patch_lock: LOCKS,
+  text_mutex: LOCKS + 16,
+  stop_machine: LOCKS + 32,
+};
+
+/** A stopper's word is its core plus 1, and above it a count that tells one stop from the next. */
+const STOPPER_CORES = 2 ** 14;
+const STOPS = 2 ** 16;
+
+/** The plain stores of the kernel's copy routine: X1 (or W1) to [X0]. */
+const STR_W = a64.str(a64.SIZE_WORD, 1, 0);
+const STR_X = a64.str(a64.SIZE_DOUBLE, 1, 0);
+
+/** Where the copy routine's stores stand, by size. */
+export interface CopyStores {
+  readonly word: number;
+  readonly double: number;
+}
+
+/** Finds the copy routine's stores in the text of `node`. */
+export const copyStoresOf = (node: LiveNode): CopyStores => ({ word: node.gadget(STR_W), double: node.gadget(STR_X) });
+
+/**
+ * One core as kernel code sees it, in a live run. What it shares with cores of other threads are words: locks, the number of
+ * the last kick, who stops all others. A task that waits for one of these looks at it in every turn of its thread, which is
+ * woken when one changes.
+ */
+export class LiveKernelCpu implements KernelCpu {
+  private readonly node: LiveNode;
+  private readonly cpu: LiveCpu;
+  private readonly copyStores: CopyStores;
+  /** Numbers of this core's last writes, by word, since its last synchronisation. */
+  private readonly written = new Map<number, number>();
+
+  constructor(node: LiveNode, cpu: LiveCpu, copyStores: CopyStores) {
+    this.node = node;
+    this.cpu = cpu;
+    this.copyStores = copyStores;
+  }
+
+  private *until(holds: () => boolean): Step<void> {
+    const { cpu, node } = this;
+    if (holds()) return;
+    Atomics.add(node.words, WAITERS, 1);
+    cpu.polls = true;
+    while (!holds()) yield WAIT;
+    cpu.polls = false;
+    Atomics.sub(node.words, WAITERS, 1);
+  }
+
+  *lock(lock: KernelLock): Step<void> {
+    const { node, cpu } = this;
+    const word = LOCK_WORDS[lock];
+    if (lock === 'patch_lock') cpu.masked = true;
+    else cpu.preemptible = true;
+    yield this.until(() => Atomics.compareExchange(node.words, word, 0, cpu.cpu + 1) === 0);
+    cpu.preemptible = false;
+  }
+
+  unlock(lock: KernelLock): Step<void> {
+    const { node, cpu } = this;
+    Atomics.store(node.words, LOCK_WORDS[lock], 0);
+    if (lock === 'patch_lock') cpu.masked = false;
+    node.announce();
+    return DONE;
+  }
+
+  setFixmap(offset: number): Step<number> {
+    const { node } = this;
+    const { config, fixmapEntry } = node.mmu.stage1;
+    const page = node.layout.imageIpa + offset - ((node.layout.imageIpa + offset) % config.granule.bytes);
+    // The half with the valid bit last: a walk of another core that reads both halves sees no entry until all of it is there.
+    this.storeEntry(
+      fixmapEntry,
+      stage1LeafLo(config, page, 3, FIXMAP_ATTRS),
+      stage1LeafHi(config, page, 3, FIXMAP_ATTRS),
+    );
+    return over(FIXMAP_TEXT_POKE + (node.layout.imageIpa + offset - page));
+  }
+
+  clearFixmap(): Step<void> {
+    const { node } = this;
+    this.storeEntry(node.mmu.stage1.fixmapEntry, 0, 0);
+    node.maintenance.tlbiVa(FIXMAP_TEXT_POKE);
+    node.tlbis++;
+    return DONE;
+  }
+
+  private storeEntry(ipa: number, lo: number, hi: number): void {
+    const { node, cpu } = this;
+    if (!node.el2.reach(cpu, ipa, ACCESS_WRITE)) return;
+    const pa = node.mmu.pa2;
+    const memory = node.mmu.memoryOf(pa);
+    if (lo === 0) memory.store32(pa, lo);
+    memory.store32(pa + 4, hi);
+    if (lo !== 0) memory.store32(pa, lo);
+  }
+
+  linearAlias(offset: number): number {
+    return linearVa(this.node.spec, this.node.layout.imageIpa + offset);
+  }
+
+  imageAlias(offset: number): number {
+    return this.node.spec.kernel.linkVa + offset;
+  }
+
+  copyAliases(_offset: number): readonly number[] {
+    return [];
+  }
+
+  isOnNode0(): boolean {
+    return this.node.id === 0;
+  }
+
+  *store(va: number, words: readonly number[]): Step<boolean> {
+    const { registers } = this.cpu;
+    registers.setAddress(0, va);
+    registers.set(1, words[0]!, words[1] ?? 0);
+    const wide = words.length === 2;
+    return (yield this.run(wide ? this.copyStores.double : this.copyStores.word, wide ? STR_X : STR_W)) as boolean;
+  }
+
+  *execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
+    const { node, cpu } = this;
+    const { registers, monitor, access } = cpu;
+    if (!aimStore(word, registers, va, data)) return false;
+    if (!decodeStore(word, registers, access) || access.fault !== STORE_OK) return false;
+    if (access.kind === STORE_EXCLUSIVE) {
+      while (!node.el2.access(cpu, va, ACCESS_READ)) {
+        if (cpu.waitsForPage < 0) return false;
+        yield this.until(() => cpu.waitsForPage < 0);
+      }
+      monitor.arm(va, access.bytes);
+    }
+    return (yield this.run(gadget, word)) as boolean;
+  }
+
+  /** Executes the store `word` at offset `gadget` with the registers as they are. False if an abort came back. */
+  private *run(gadget: number, word: number): Step<boolean> {
+    const { node, cpu } = this;
+    const { el2 } = node;
+    cpu.registers.pc = toVa(node.spec.kernel.linkVa + gadget);
+    for (;;) {
+      if (!decodeStore(word, cpu.registers, cpu.access) || cpu.access.fault !== STORE_OK) return false;
+      const outcome = this.attempt();
+      if (outcome === TRY_AGAIN) {
+        if (cpu.waitsForPage >= 0) yield this.until(() => cpu.waitsForPage < 0);
+        continue;
+      }
+      if (outcome === ABORTED) {
+        cpu.trappedTick = -1;
+        return false;
+      }
+      if (outcome === SUBMITTED) while (cpu.replyNumber < 0) yield WAIT;
+      if (outcome !== OVER) this.noteWritten();
+      el2.finish(cpu);
+      return true;
+    }
+  }
+
+  private noteWritten(): void {
+    const { cpu, node } = this;
+    if (!node.synchronises || cpu.replyNumber <= 0) return;
+    const first = cpu.trappedOffset >> 2;
+    const last = (cpu.trappedOffset + cpu.store.size - 1) >> 2;
+    for (let word = first; word <= last; word++) this.written.set(word, cpu.replyNumber);
+  }
+
+  private attempt(): number {
+    const { node, cpu } = this;
+    const { va, bytes } = cpu.access;
+    const last = va + bytes - 1;
+    const page = node.mmu.stage1.config.granule.bytes;
+    // The halves of a store that straddles a page are translated apart; the first that faults is reported.
+    const first = this.translate(va);
+    if (first !== 0) return this.afterFault(va, first);
+    if (Math.floor(va / page) === Math.floor(last / page)) return node.untrapped(cpu);
+    const second = this.translate(last - (last % page));
+    return second === 0 ? node.untrapped(cpu) : this.afterFault(last - (last % page), second);
+  }
+
+  private afterFault(far: number, status: number): number {
+    const { node, cpu } = this;
+    return cpu.faultStage2 ? node.el2.storeAbort(cpu, cpu.access, far, status) : ABORTED;
+  }
+
+  private translate(va: number): number {
+    const { node, cpu } = this;
+    node.takeTlbis(cpu);
+    if (node.mmu.hit(cpu, va, ACCESS_WRITE)) return 0;
+    return node.mmu.translate(cpu, va, ACCESS_WRITE);
+  }
+
+  *loadText(offset: number): Step<number> {
+    const { node, cpu } = this;
+    node.compared++;
+    for (;;) {
+      const value = node.fetch.load(cpu, offset);
+      if (value >= 0 || cpu.waitsForPage < 0) return value;
+      yield this.until(() => cpu.waitsForPage < 0);
+    }
+  }
+
+  *cleanInvalidate(offset: number, bytes: number): Step<void> {
+    const { node, cpu } = this;
+    while (!this.reachText(offset)) {
+      if (cpu.waitsForPage < 0) return;
+      yield this.until(() => cpu.waitsForPage < 0);
+    }
+    node.el2.invalidateLines(cpu.translatedPa, bytes);
+    node.endStores(cpu);
+  }
+
+  private reachText(offset: number): boolean {
+    const { node, cpu } = this;
+    node.takeTlbis(cpu);
+    return node.el2.access(cpu, this.imageAlias(offset), ACCESS_READ);
+  }
+
+  cleanAlternatives(_offsets: readonly number[]): Step<void> {
+    this.node.maintenance.invalidateLines();
+    this.node.endStores(this.cpu);
+    return DONE;
+  }
+
+  storesOver(): void {
+    this.node.endStores(this.cpu);
+  }
+
+  *kickAllCpus(): Step<void> {
+    const { node } = this;
+    const kick = Atomics.add(node.words, KICK, 1) + 1;
+    node.announce();
+    yield this.until(() => node.allTook(kick));
+  }
+
+  *stopMachine(body: () => Step<void>): Step<void> {
+    const { node, cpu } = this;
+    yield this.lock('stop_machine');
+    const stops = (Math.floor(Atomics.load(node.words, STOPPER) / STOPPER_CORES) + 1) % STOPS;
+    const stopper = stops * STOPPER_CORES + cpu.cpu + 1;
+    Atomics.store(node.words, STOPPER, stopper);
+    node.announce();
+    yield this.until(() => node.allStopped(stopper));
+    yield body();
+    // The count stays, so that the next stop is another one.
+    Atomics.store(node.words, STOPPER, stops * STOPPER_CORES);
+    yield this.unlock('stop_machine');
+  }
+
+  synchronised(stretches: readonly { readonly offset: number; readonly size: number }[]): void {
+    const { node, cpu, written } = this;
+    for (const { offset, size } of stretches) {
+      for (let word = offset >> 2; word < (offset + size + 3) >> 2; word++) {
+        const number = written.get(word);
+        if (number !== undefined) node.checks.synchronised(word, number);
+        node.noteSynchronisation(word, cpu.cpu);
+      }
+    }
+    written.clear();
+  }
+
+  lost(offset: number): void {
+    const text = `CPU ${this.cpu.cpu}: the store to offset 0x${offset.toString(16)} came back as an abort`;
+    this.node.checks.report('R2', text);
+  }
+
+  mismatch(offset: number, expected: number, found: number): void {
+    const text = `CPU ${this.cpu.cpu} compared offset 0x${offset.toString(16)} with ${expected.toString(16)} before patching and found ${found.toString(16)}`;
+    this.node.checks.report('K1', text);
+  }
+}
+
+/** The core that stops all others, or -1. */
+export const stoppingCpu = (stopper: number): number => (stopper % STOPPER_CORES) - 1;

@@ -1,0 +1,180 @@
+import {
+  ACCESS_READ,
+  checkStage1,
+  type NodeMemory,
+  Stage1Walk,
+  type Stage2Walker,
+  TLB_EXECUTE,
+  TLB_READ,
+  TLB_WRITE,
+  WALK_CONTINUE,
+} from '@numalab/machine';
+import type { MachineSpec } from '../spec.ts';
+import type { Stage1Map } from '../stage1-map.ts';
+import type { LiveCpu } from './live-cpu.ts';
+import type { MaintenanceWords } from './maintenance-words.ts';
+import { TLBI, TLBI_ALL, TLBI_STAGE2, TLBI_VA } from './shared-words.ts';
+
+const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
+
+/** log2 of a power of two below 2^53. Not Math.log2, whose value the language does not fix. */
+const log2 = (bytes: number): number => (bytes >= 2 ** 31 ? 62 - Math.clz32(bytes / 2 ** 31) : 31 - Math.clz32(bytes));
+
+/**
+ * Translation for the cores of one node in a live run: the two-dimensional walk over the tables as they are in shared memory at
+ * this moment. Stage-1 descriptors are read from whichever node holds them; stage 2 is the node's own. Nothing waits, so
+ * nothing is a task.
+ */
+export class LiveMmu {
+  readonly stage1: Stage1Map;
+  private readonly spec: MachineSpec;
+  private readonly walker: Stage2Walker;
+  private readonly memories: readonly NodeMemory[];
+  private readonly words: Int32Array;
+  private readonly maintenance: MaintenanceWords;
+  private readonly own: NodeMemory;
+  private readonly walk = new Stage1Walk();
+  private stage2Pa = 0;
+  private stage2Shift = 0;
+  private stage2Permissions = 0;
+  walks = 0;
+  reads = 0;
+  localReads = 0;
+  remoteReads = 0;
+
+  constructor(
+    id: number,
+    spec: MachineSpec,
+    stage1: Stage1Map,
+    walker: Stage2Walker,
+    memories: readonly NodeMemory[],
+    words: Int32Array,
+    maintenance: MaintenanceWords,
+  ) {
+    this.spec = spec;
+    this.stage1 = stage1;
+    this.walker = walker;
+    this.memories = memories;
+    this.own = memories[id]!;
+    this.words = words;
+    this.maintenance = maintenance;
+  }
+
+  /** The memory that holds `pa`. */
+  memoryOf(pa: number): NodeMemory {
+    return this.memories[Math.floor((pa - this.spec.base) / this.spec.memoryPerNode)]!;
+  }
+
+  /** Takes the TLBIs that were broadcast since the core took the last. */
+  synchronise(cpu: LiveCpu): void {
+    const { words } = this;
+    // This one first: what is issued from here on changes it again.
+    cpu.tlbi = Atomics.load(words, TLBI);
+    const all = Atomics.load(words, TLBI_ALL);
+    const stage2 = Atomics.load(words, TLBI_STAGE2);
+    if (stage2 !== cpu.tlbiStage2) cpu.stage2Leaves.invalidateAll();
+    const byVa = Atomics.load(words, TLBI_VA);
+    const vas = all === cpu.tlbiAll ? this.maintenance.vas(cpu.tlbiVa, byVa) : null;
+    if (vas === null) cpu.tlb.invalidateAll();
+    else for (const va of vas) cpu.tlb.invalidate(va);
+    cpu.tlbiAll = all;
+    cpu.tlbiStage2 = stage2;
+    cpu.tlbiVa = byVa;
+    cpu.microEnd = -1;
+  }
+
+  /** Looks `va` up in the TLB. False too if the entry does not permit the access. */
+  hit(cpu: LiveCpu, va: number, access: number): boolean {
+    const { tlb } = cpu;
+    const index = tlb.lookup(va);
+    if (index < 0 || (tlb.permissions[index]! & NEEDED[access]!) === 0) return false;
+    cpu.translatedShift = tlb.shift[index]!;
+    cpu.translatedPa = tlb.to[index]! + (va - tlb.from[index]!);
+    return true;
+  }
+
+  /** Walks both stages for `va`. 0, and the TLB has the translation; or a fault status code, and the `fault` fields of the core hold. */
+  translate(cpu: LiveCpu, va: number, access: number): number {
+    const { walk } = this;
+    this.walks++;
+    const status = this.walkStage1(cpu, va);
+    if (status !== 0) return status;
+    const stage1Fault = checkStage1(walk, access);
+    if (stage1Fault !== 0) return stage1Fault;
+    const { ipa } = walk;
+    const fault = this.stage2(cpu, ipa, access);
+    if (fault !== 0) {
+      cpu.faultStage2 = true;
+      cpu.faultIpa = ipa;
+      return fault;
+    }
+    const stage1Permissions = TLB_READ | (walk.writable ? TLB_WRITE : 0) | (walk.executable ? TLB_EXECUTE : 0);
+    const shift = Math.min(this.stage2Shift, log2(walk.leafBytes));
+    cpu.tlb.insert(va, this.stage2Pa, shift, this.stage2Permissions & stage1Permissions);
+    cpu.translatedPa = this.stage2Pa;
+    cpu.translatedShift = shift;
+    return 0;
+  }
+
+  private walkStage1(cpu: LiveCpu, va: number): number {
+    const { walk } = this;
+    cpu.faultStage2 = false;
+    cpu.faultS1ptw = false;
+    let status = walk.begin(this.stage1.config, va);
+    while (status === WALK_CONTINUE) {
+      const ipa = walk.descriptorIpa;
+      const fault = this.stage2(cpu, ipa, ACCESS_READ);
+      if (fault !== 0) {
+        cpu.faultStage2 = true;
+        cpu.faultS1ptw = true;
+        cpu.faultIpa = ipa;
+        return fault;
+      }
+      const pa = this.stage2Pa;
+      const memory = this.memoryOf(pa);
+      this.reads++;
+      if (memory === this.own) this.localReads++;
+      else this.remoteReads++;
+      status = walk.feed(memory.load32(pa), memory.load32(pa + 4));
+    }
+    return status;
+  }
+
+  /** AT S1E1R: stage 1 alone. The IPA of `va`, or -1. */
+  addressTranslate(cpu: LiveCpu, va: number): number {
+    const { faultIpa, faultStage2, faultS1ptw } = cpu;
+    const status = this.walkStage1(cpu, va);
+    cpu.faultIpa = faultIpa;
+    cpu.faultStage2 = faultStage2;
+    cpu.faultS1ptw = faultS1ptw;
+    return status === 0 ? this.walk.ipa : -1;
+  }
+
+  /** Stage 2 for a core: 0 and `pa2`, or a fault status code. */
+  stage2(cpu: LiveCpu, ipa: number, access: number): number {
+    const leaves = cpu.stage2Leaves;
+    const index = leaves.lookup(ipa);
+    if (index >= 0 && (leaves.permissions[index]! & NEEDED[access]!) !== 0) {
+      this.stage2Pa = leaves.to[index]! + (ipa - leaves.from[index]!);
+      this.stage2Shift = leaves.shift[index]!;
+      this.stage2Permissions = leaves.permissions[index]!;
+      return 0;
+    }
+    const { walker } = this;
+    const fault = walker.walk(ipa, access);
+    this.reads += walker.reads;
+    this.localReads += walker.reads;
+    if (fault !== 0) return fault;
+    this.stage2Pa = walker.pa;
+    this.stage2Shift = log2(walker.leafBytes);
+    this.stage2Permissions =
+      (walker.readable ? TLB_READ : 0) | (walker.writable ? TLB_WRITE : 0) | (walker.executable ? TLB_EXECUTE : 0);
+    leaves.insert(ipa, walker.pa, this.stage2Shift, this.stage2Permissions);
+    return 0;
+  }
+
+  /** PA that the last {@link stage2} found. */
+  get pa2(): number {
+    return this.stage2Pa;
+  }
+}

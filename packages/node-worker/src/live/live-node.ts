@@ -1,0 +1,522 @@
+import { Random, type Task, TaskRun } from '@numalab/base';
+import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import {
+  type HostStage2,
+  Latencies,
+  NO_OBSERVER,
+  NodeMemory,
+  type SharedNodeMemory,
+  type TableOp,
+} from '@numalab/machine';
+import type { NodeHalf } from '@numalab/protocols';
+import { type BootedTables, buildTables } from '../boot.ts';
+import type { TableWatcher, TableWatcherFactory } from '../hardware.ts';
+import type { Synchronisation, WatchMap } from '../node.ts';
+import type { MachineSpec } from '../spec.ts';
+import { buildStage1 } from '../stage1-map.ts';
+import { type LiveCopy, liveCopyOf } from './cells.ts';
+import { LatencyHistogram } from './latency-histogram.ts';
+import { LiveAgent } from './live-agent.ts';
+import { LiveChecks, type WatchedWords } from './live-checks.ts';
+import { LiveCpu } from './live-cpu.ts';
+import { ABORTED, LiveEl2 } from './live-el2.ts';
+import { LiveFetch } from './live-fetch.ts';
+import { stoppingCpu } from './live-kernel.ts';
+import { LiveMmu } from './live-mmu.ts';
+import { LivePlaces } from './live-places.ts';
+import { LiveWalk } from './live-walk.ts';
+import { LiveWriters } from './live-writers.ts';
+import { MaintenanceWords } from './maintenance-words.ts';
+import {
+  AGENTS,
+  DONE,
+  FAILED,
+  FINITE,
+  IDLE,
+  KICK,
+  KICKED,
+  NodeWaiting,
+  NUMBERED,
+  PHASE,
+  PHASE_END,
+  PHASE_RUN,
+  RECORD_LIMIT,
+  SENT,
+  STOPPED,
+  STOPPER,
+  TAKEN,
+  TICK,
+  TLBI,
+  TURNS,
+  threadWord,
+  WAITERS,
+  wakeAll,
+  wakeHypervisor,
+} from './shared-words.ts';
+import { ASK_WRITE, RETIRE, takeMessage } from './wire.ts';
+
+/** Groups that a core walks at a time, and how often the clock is read while it does. */
+const WALK_GROUPS = 32;
+/** Of the writes numbered last, this many are probed. */
+const PROBED_WRITES = 16;
+/** A thread without work looks around at least this often. */
+const NAP_MS = 50;
+/** With nothing but walking to do, it is done in portions of this. */
+const WALK_NAP_MS = 1;
+/** For how long a node runs while others want to. */
+const SLICE_MS = 1;
+/** A store that trapped is over within this time of real time (L1), or never. */
+const TRAP_BOUND_MS = 10_000;
+
+/** What a node of a live run is made of that other threads know too. Plain data. */
+export interface LiveShared {
+  readonly spec: MachineSpec;
+  readonly watch: WatchMap;
+  readonly memories: readonly SharedNodeMemory[];
+  readonly words: Int32Array;
+  readonly maintenance: SharedArrayBuffer;
+  readonly watched: WatchedWords;
+  /** The text after all writes of the order, as cells; index 0 is the first word of the replicated span. */
+  readonly reference: Float64Array;
+  /** The word, by number modulo its length, of the writes numbered last. */
+  readonly recent: Int32Array;
+  /** Factor on latencies, which are kept in real time; 0: off. */
+  readonly scale: number;
+  /** Cores of the machine that runs this. */
+  readonly cores: number;
+}
+
+/** What a node's thread gives it. */
+export interface LiveNodePorts {
+  /** Milliseconds of the clock that all threads have in common. */
+  readonly now: () => number;
+  readonly toHypervisor: LiveRingWriter;
+  readonly fromHypervisor: LiveRingReader;
+  readonly watcherOf: TableWatcherFactory | null;
+}
+
+/** One NUMA node in a live run: its cores take turns on one thread, and race with all other threads. */
+export class LiveNode extends LivePlaces {
+  readonly watch: WatchMap;
+  readonly words: Int32Array;
+  readonly now: () => number;
+  readonly scale: number;
+  readonly cpus: readonly LiveCpu[];
+  readonly memory: NodeMemory;
+  readonly tables: BootedTables;
+  readonly maintenance: MaintenanceWords;
+  readonly mmu: LiveMmu;
+  readonly el2: LiveEl2;
+  readonly fetch: LiveFetch;
+  readonly walk: LiveWalk;
+  readonly checks: LiveChecks;
+  readonly agent: LiveAgent;
+  readonly writers: LiveWriters;
+  readonly toHypervisor: LiveRingWriter;
+  readonly fromHypervisor: LiveRingReader;
+  readonly ownCopy: LiveCopy;
+  readonly primary: LiveCopy;
+  readonly latency: LatencyHistogram = new LatencyHistogram();
+  readonly maintained: LatencyHistogram = new LatencyHistogram();
+  /** Latencies of writes that were the only ones under way. */
+  readonly latencyAlone: LatencyHistogram = new LatencyHistogram();
+  readonly synchronisations: Synchronisation[] = [];
+  /** Whether any writer synchronises. */
+  readonly synchronises: boolean;
+  tableOps: TableWatcher | null = null;
+  /** EL2 has stopped all cores of this node. */
+  parked = false;
+  tlbis = 0;
+  compared = 0;
+  writesOver = 0;
+  walkMs = 0;
+  probes = 0;
+  turns = 0;
+  private readonly shared: LiveShared;
+  private readonly copies: readonly LiveCopy[];
+  private readonly own: number;
+  private readonly waiting: NodeWaiting;
+  private readonly random: Random;
+  private readonly latencies: Latencies;
+  private stopSeen = 0;
+  private kickSeen = 0;
+  private startMs = 0;
+  private nextWalker = 0;
+  private stuck = false;
+  /** When it began to run. */
+  private sliceMs = 0;
+
+  constructor(id: number, shared: LiveShared, half: NodeHalf, ports: LiveNodePorts) {
+    const { spec, words } = shared;
+    super(id, spec);
+    this.shared = shared;
+    this.watch = shared.watch;
+    this.words = words;
+    this.now = ports.now;
+    this.scale = shared.scale;
+    this.own = threadWord(id);
+    this.waiting = new NodeWaiting(words, spec.nodes, id);
+    this.latencies = new Latencies(spec.topology, spec.profile);
+    const memories = shared.memories.map((memory) => NodeMemory.attach(memory));
+    this.memory = memories[id]!;
+    this.copies = this.layout.copyPa.map((pa, node) => liveCopyOf(memories[node]!.textAt(pa)!));
+    this.ownCopy = this.copies[id]!;
+    this.primary = this.copies[0]!;
+    const stage1 = buildStage1(spec, this.layout, id, id === 0 ? this.memory : null);
+    this.tables = buildTables(id, spec, this.layout, this.memory, (config) => {
+      this.tableOps = ports.watcherOf?.(id, this.memory, config) ?? null;
+      return this.tableOps?.observer ?? NO_OBSERVER;
+    });
+    this.tableOps?.unlocked?.(0);
+    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    const first = id * spec.coresPerNode;
+    this.cpus = Array.from(
+      { length: spec.coresPerNode },
+      (_, core) => new LiveCpu(first + core, core, spec.seed, spec.profile, spec.workload.callDepth),
+    );
+    this.mmu = new LiveMmu(id, spec, stage1, this.tables.walker, memories, words, this.maintenance);
+    this.checks = new LiveChecks(
+      words,
+      shared.watched,
+      shared.reference,
+      this.layout.spanStart >> 2,
+      first,
+      spec.coresPerNode,
+    );
+    this.toHypervisor = ports.toHypervisor;
+    this.fromHypervisor = ports.fromHypervisor;
+    this.el2 = new LiveEl2(this);
+    this.fetch = new LiveFetch(this);
+    this.walk = new LiveWalk(this);
+    this.agent = new LiveAgent(this, half);
+    this.random = new Random(spec.seed, 'probe', id);
+    this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');
+    this.writers = new LiveWriters(this);
+    for (const cpu of this.cpus) this.walk.begin(cpu);
+  }
+
+  // ---- where things are -------------------------------------------------------------------------------------------------
+
+  /** The copy of the text around `pa`: this node's, or the primary. */
+  copyAt(pa: number): LiveCopy {
+    const { ownCopy } = this;
+    return pa >= ownCopy.base && pa < ownCopy.base + ownCopy.bytes ? ownCopy : this.primary;
+  }
+
+  /** PA onto which a page of the range is mapped; -1 if it is not. */
+  mappedTo(page: number): number {
+    const { walker } = this.tables;
+    return walker.walk(this.layout.imageIpa + page * this.granuleBytes, 0) === 0 ? walker.pa : -1;
+  }
+
+  get host(): HostStage2 {
+    return this.tables.host;
+  }
+
+  // ---- what cores share ---------------------------------------------------------------------------------------------------
+
+  /** Performs what the table editor asks for between its stores. */
+  performTableOp(op: TableOp): void {
+    if (op.op === 'tlbi') {
+      this.tlbis++;
+      if (op.kind === 'ipas2e1is') this.maintenance.tlbiStage2();
+      else if (op.kind === 'vmalle1is') this.maintenance.tlbiAll();
+      else {
+        this.maintenance.tlbiStage2();
+        this.maintenance.tlbiAll();
+      }
+    }
+    this.tableOps?.performed(op, 0);
+  }
+
+  /** Takes the TLBIs broadcast since the core took the last. */
+  takeTlbis(cpu: LiveCpu): void {
+    if (Atomics.load(this.words, TLBI) !== cpu.tlbi) this.mmu.synchronise(cpu);
+  }
+
+  /** A shared word has changed that others may wait for. */
+  announce(): void {
+    if (Atomics.load(this.words, WAITERS) > 0) wakeAll(this.words, this.spec.nodes);
+  }
+
+  /** Whether all cores of the machine have taken kick `kick`. */
+  allTook(kick: number): boolean {
+    for (let node = 0; node < this.spec.nodes; node++) {
+      if (Atomics.load(this.words, threadWord(node) + KICKED) - kick < 0) return false;
+    }
+    return true;
+  }
+
+  /** Whether all cores but one stand still for it. */
+  allStopped(stopper: number): boolean {
+    for (let node = 0; node < this.spec.nodes; node++) {
+      if (Atomics.load(this.words, threadWord(node) + STOPPED) !== stopper) return false;
+    }
+    return true;
+  }
+
+  private takeKicks(): void {
+    const kick = Atomics.load(this.words, KICK);
+    if (kick === this.kickSeen) return;
+    let taken = true;
+    for (const cpu of this.cpus) {
+      if (cpu.masked) taken = taken && cpu.kicked === kick;
+      else cpu.kicked = kick;
+    }
+    if (!taken) return;
+    this.kickSeen = kick;
+    Atomics.store(this.words, this.own + KICKED, kick);
+    this.announce();
+  }
+
+  /** The core that may run alone, -2 if all may, -1 if none of this node. */
+  private onlyCpu(): number {
+    if (this.parked) return -1;
+    const stopper = Atomics.load(this.words, STOPPER);
+    const cpu = stoppingCpu(stopper);
+    if (cpu < 0) return -2;
+    if (stopper !== this.stopSeen) {
+      for (const other of this.cpus) {
+        // Those in the middle of kernel code run on until it is over; none begins anything new.
+        if (other.cpu !== cpu && other.task !== null && !other.preemptible) return -3;
+      }
+      this.stopSeen = stopper;
+      Atomics.store(this.words, this.own + STOPPED, stopper);
+      this.announce();
+    }
+    return cpu;
+  }
+
+  /** When something sent now may be taken at the hypervisor. */
+  dueAtHypervisor(): number {
+    if (this.scale === 0) return 0;
+    return this.now() + (this.latencies.linePs(this.id, this.spec.hypervisorNode) * this.scale) / 1e9;
+  }
+
+  // ---- what writers do ------------------------------------------------------------------------------------------------------
+
+  /** Runs a task on a core, after those that it has to run before. */
+  startTask(cpu: LiveCpu, task: () => Task): void {
+    cpu.taskQueue.push(task);
+  }
+
+  /** A store to text that no table forbade. */
+  untrapped(cpu: LiveCpu): number {
+    this.checks.report('T2', `CPU ${cpu.cpu} stored to 0x${cpu.access.va.toString(16)} and stage 2 let it`);
+    return ABORTED;
+  }
+
+  /** The core's write has been retired, and it leaves EL2. */
+  writeOver(cpu: LiveCpu): void {
+    const { checks, words, el2 } = this;
+    const number = cpu.replyNumber;
+    const word = cpu.trappedOffset >> 2;
+    const count = ((cpu.trappedOffset + cpu.store.size + 3) >> 2) - word;
+    checks.ended(word, count, number);
+    this.writesOver++;
+    const histogram = Atomics.load(words, AGENTS) === 1 ? this.latencyAlone : this.latency;
+    histogram.add((this.now() - cpu.trappedMs) * 1e6);
+    if (number > words[RECORD_LIMIT]!) return;
+    el2.times.push({
+      number,
+      begin: cpu.trappedTick,
+      end: Atomics.load(words, TICK),
+      core: cpu.core,
+      maintained: -1,
+    });
+  }
+
+  /** The maintenance of what this core has stored to text is over. */
+  endStores(cpu: LiveCpu): void {
+    if (cpu.trappedMs > 0) this.maintained.add((this.now() - cpu.trappedMs) * 1e6);
+    cpu.trappedMs = 0;
+  }
+
+  noteSynchronisation(word: number, cpu: number): void {
+    const { words } = this;
+    if (Atomics.load(words, NUMBERED) > words[RECORD_LIMIT]!) return;
+    this.synchronisations.push({ word, time: Atomics.load(words, TICK), cpu });
+  }
+
+  // ---- the loop -------------------------------------------------------------------------------------------------------------
+
+  private readonly hasWork = (): boolean =>
+    this.fromHypervisor.hasMore || Atomics.load(this.words, PHASE) >= PHASE_END || this.somebodyWaits();
+
+  private somebodyWaits(): boolean {
+    const { words } = this;
+    return (
+      Atomics.load(words, KICK) !== this.kickSeen ||
+      (stoppingCpu(Atomics.load(words, STOPPER)) >= 0 && Atomics.load(words, STOPPER) !== this.stopSeen)
+    );
+  }
+
+  /** Runs until the phase is over. */
+  run(): void {
+    const { words, waiting } = this;
+    waiting.begin();
+    this.startMs = this.now();
+    while (Atomics.load(words, PHASE) < PHASE_END && Atomics.load(words, FAILED) === 0) {
+      if (!this.turn()) this.rest();
+      else if ((this.turns & 15) === 0 && this.now() - this.sliceMs > SLICE_MS && waiting.isWanted) {
+        waiting.yieldTurn();
+        this.sliceMs = this.now();
+      }
+    }
+    waiting.end();
+  }
+
+  /** One turn of everything. Returns whether there is more to do at once. */
+  private turn(): boolean {
+    this.turns++;
+    // Before what was brought is taken: between its arrival and EL2's handling of it cores run.
+    if (this.spec.workload.probe) this.probe();
+    let busy = this.receive();
+    this.agent.run();
+    this.writers.poll(this.now());
+    const only = this.onlyCpu();
+    if (only !== -1) busy = this.advance(only) || busy;
+    this.takeKicks();
+    if (only === -2) busy = this.walkSome() || busy;
+    this.flush();
+    return busy;
+  }
+
+  private flush(): void {
+    const { toHypervisor, words, own, fromHypervisor } = this;
+    fromHypervisor.release();
+    if (toHypervisor.publish()) {
+      Atomics.store(words, own + SENT, toHypervisor.sent);
+      wakeHypervisor(words, this.spec.nodes);
+    }
+    words[own + DONE] = this.writesOver;
+    words[own + TURNS] = this.turns;
+  }
+
+  private receive(): boolean {
+    const ring = this.fromHypervisor;
+    const now = this.scale === 0 ? 0 : this.now();
+    let any = false;
+    while (this.toHypervisor.backlog === 0 && ring.next(now)) {
+      any = true;
+      if (ring.kind === RETIRE) this.el2.retired(this.cpus[ring.word()]!, ring.word());
+      else {
+        const ask = ring.kind >= ASK_WRITE ? ring.word() : -1;
+        this.agent.deliver(takeMessage(ring), ask);
+      }
+    }
+    return any;
+  }
+
+  /** Lets tasks go on: all, or that of one core. Returns whether any did. */
+  private advance(only: number): boolean {
+    let any = false;
+    for (const cpu of this.cpus) {
+      if (only >= 0 && cpu.cpu !== only) continue;
+      if (cpu.task === null) {
+        const begin = only === -2 ? cpu.taskQueue.shift() : undefined;
+        if (begin === undefined) continue;
+        cpu.task = new TaskRun(begin());
+        cpu.ready = true;
+      }
+      if (!cpu.ready && !cpu.polls) continue;
+      const polled = cpu.polls;
+      cpu.ready = false;
+      if (cpu.task.resume() === null) {
+        cpu.task = null;
+        cpu.masked = false;
+        any = true;
+      } else if (!polled || !cpu.polls) any = true;
+    }
+    return any;
+  }
+
+  /** Lets cores walk as far as duty allows, and probes writes in flight. Returns whether there is more of it to do at once. */
+  private walkSome(): boolean {
+    const { workload } = this.spec;
+    if (Atomics.load(this.words, PHASE) !== PHASE_RUN) return false;
+    const begun = this.now();
+    if (this.walkMs > workload.duty * (begun - this.startMs)) return false;
+    const cpu = this.cpus[this.nextWalker]!;
+    this.nextWalker = this.nextWalker + 1 === this.cpus.length ? 0 : this.nextWalker + 1;
+    if (cpu.task === null && cpu.waitsForPage < 0) this.walk.run(cpu, WALK_GROUPS);
+    const ended = this.now();
+    this.walkMs += ended - begun;
+    return this.walkMs <= workload.duty * (ended - this.startMs);
+  }
+
+  /** A core that walks fetches the word of one of the last writes, as a jump to it would. */
+  private probe(): void {
+    const numbered = Atomics.load(this.words, NUMBERED);
+    if (numbered === 0) return;
+    const { recent } = this.shared;
+    const number = numbered - this.random.below(Math.min(numbered, PROBED_WRITES));
+    const word = Atomics.load(recent, number & (recent.length - 1));
+    const cpu = this.cpus[this.random.below(this.cpus.length)]!;
+    if (cpu.task !== null || cpu.waitsForPage >= 0 || this.onlyCpu() !== -2) return;
+    this.probes++;
+    this.fetch.group(cpu, (word * 4) & ~15);
+  }
+
+  private rest(): void {
+    const { words, own, waiting, fromHypervisor, toHypervisor } = this;
+    // An answer is under way, and the thread has run no longer than its slice.
+    if (this.inTrap() && this.now() - this.sliceMs <= SLICE_MS && waiting.spin(this.isBrought)) return;
+    Atomics.store(words, own + SENT, toHypervisor.sent);
+    Atomics.store(words, own + TAKEN, fromHypervisor.taken);
+    Atomics.store(words, own + IDLE, this.isIdle ? 1 : 0);
+    Atomics.store(words, own + FINITE, this.writers.finiteDone ? 1 : 0);
+    this.watchTraps();
+    const ms = this.napMs();
+    if (ms > 0 && waiting.wait(this.hasWork, ms)) this.sliceMs = this.now();
+    else if (!fromHypervisor.hasMore && waiting.isWanted) {
+      // What it waits for may be up to a core of the node that waits for this permit.
+      waiting.yieldTurn();
+      this.sliceMs = this.now();
+    }
+    Atomics.store(words, own + IDLE, 0);
+  }
+
+  private readonly isBrought = (): boolean => this.fromHypervisor.hasMore;
+
+  private inTrap(): boolean {
+    for (const cpu of this.cpus) if (cpu.trappedTick >= 0) return true;
+    return false;
+  }
+
+  /** For how long nothing is to be done here unless somebody wakes the thread. */
+  private napMs(): number {
+    const now = this.now();
+    const due = this.fromHypervisor.nextDue();
+    let ms = Math.min(NAP_MS, this.agent.nextMs() - now, this.writers.nextMs() - now, due - now);
+    if (this.cpus.some((cpu) => cpu.polls)) ms = Math.min(ms, 1);
+    const { duty } = this.spec.workload;
+    if (duty > 0 && Atomics.load(this.words, PHASE) === PHASE_RUN) {
+      ms = Math.min(ms, Math.max(WALK_NAP_MS, this.walkMs / duty - (now - this.startMs)));
+    }
+    return ms;
+  }
+
+  private get isIdle(): boolean {
+    return (
+      this.agent.isIdle &&
+      !this.fromHypervisor.hasMore &&
+      this.toHypervisor.backlog === 0 &&
+      this.writers.finiteDone &&
+      this.cpus.every((cpu) => cpu.task === null && cpu.taskQueue.length === 0)
+    );
+  }
+
+  private watchTraps(): void {
+    if (this.stuck) return;
+    const now = this.now();
+    for (const cpu of this.cpus) {
+      if (cpu.trappedTick < 0 || now - cpu.trappedMs < TRAP_BOUND_MS) continue;
+      this.stuck = true;
+      this.checks.report(
+        'L1',
+        `CPU ${cpu.cpu} trapped with a store ${Math.round(now - cpu.trappedMs)} ms ago and still waits`,
+      );
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import type { Synchronisation } from '../node.ts';
+import type { Finding, WordLog } from '../observations.ts';
+import type { PageState } from '../text-pages.ts';
+import type { LiveWriteTimes } from './live-el2.ts';
+import type { LiveNode } from './live-node.ts';
+
+/** Everything that a node leaves behind in a live run. Plain data; moments are ticks. */
+export interface LiveNodeReport {
+  readonly id: number;
+  readonly counts: Readonly<Record<LiveCount, number>>;
+  readonly findings: readonly Finding[];
+  readonly findingsDropped: number;
+  /** What the record holds. */
+  readonly words: readonly WordLog[];
+  readonly recordFindings: readonly Finding[];
+  readonly times: readonly LiveWriteTimes[];
+  readonly synchronisations: readonly Synchronisation[];
+  /** Latencies of writes in nanoseconds, as LatencyHistogram counts them. */
+  readonly latency: Float64Array;
+  readonly latencyMax: number;
+  readonly latencyAlone: Float64Array;
+  readonly latencyAloneMax: number;
+  readonly maintained: Float64Array;
+  readonly maintainedMax: number;
+  readonly tables: {
+    readonly vtcr: bigint;
+    readonly vttbr: bigint;
+    readonly paMax: number;
+    readonly usedPages: number;
+  };
+  /** Pages of the copy that stage 2 does not map at the end. */
+  readonly pages: readonly { readonly page: number; readonly state: PageState }[];
+  readonly tableFindings: readonly { readonly id: string; readonly message: string }[];
+  readonly tableEdits: number;
+  readonly stage2: {
+    readonly usedBytes: number;
+    readonly reservedBytes: number;
+    readonly leaves: Readonly<Record<string, number>>;
+  };
+  readonly stuck: readonly string[];
+  readonly committedBytes: number;
+}
+
+/** What is counted. */
+export type LiveCount =
+  | 'fetches'
+  | 'hits'
+  | 'local'
+  | 'shared'
+  | 'again'
+  | 'loads'
+  | 'probes'
+  | 'walks'
+  | 'walkReads'
+  | 'walkReadsLocal'
+  | 'walkReadsRemote'
+  | 'faults'
+  | 'lazyFaults'
+  | 'injected'
+  | 'tlbis'
+  | 'trapped'
+  | 'refused'
+  | 'writesOver'
+  | 'emulationsChecked'
+  | 'compared'
+  | 'applied'
+  | 'highestApplied'
+  | 'actions'
+  | 'turns'
+  | 'checked'
+  | 'valuesCompared'
+  | 'recorded'
+  | 'unrecorded'
+  | 'completedEvidence'
+  | 'atomicEvidence'
+  | 'synchronisedEvidence';
+
+const countsOf = (node: LiveNode): Record<LiveCount, number> => ({
+  fetches: node.fetch.fetchedWords,
+  hits: node.fetch.hits,
+  local: node.fetch.local,
+  shared: node.fetch.shared,
+  again: node.fetch.again,
+  loads: node.fetch.loads,
+  probes: node.probes,
+  walks: node.mmu.walks,
+  walkReads: node.mmu.reads,
+  walkReadsLocal: node.mmu.localReads,
+  walkReadsRemote: node.mmu.remoteReads,
+  faults: node.el2.faults,
+  lazyFaults: node.el2.lazyFaults,
+  injected: node.el2.injected,
+  tlbis: node.tlbis,
+  trapped: node.el2.trapped,
+  refused: node.el2.refused,
+  writesOver: node.writesOver,
+  emulationsChecked: node.el2.emulationsChecked,
+  compared: node.compared,
+  applied: node.agent.applied,
+  highestApplied: node.agent.highestApplied,
+  actions: node.writers.actions,
+  turns: node.turns,
+  checked: node.checks.checked,
+  valuesCompared: node.checks.compared,
+  recorded: node.checks.recorded,
+  unrecorded: node.checks.unrecorded,
+  completedEvidence: node.checks.completedEvidence,
+  atomicEvidence: node.checks.atomicEvidence,
+  synchronisedEvidence: node.checks.synchronisedEvidence,
+});
+
+const stage2Of = ({ tables }: LiveNode): LiveNodeReport['stage2'] => {
+  const { editor, pool, config } = tables;
+  const leaves: Record<string, number> = {};
+  editor.forEachEntry((_pa, lo, _hi, level) => {
+    const isLeaf = (lo & 1) === 1 && (level === 3 || (lo & 2) === 0);
+    if (isLeaf) leaves[`level ${level}`] = (leaves[`level ${level}`] ?? 0) + editor.levelBytes(level);
+  });
+  const page = config.granule.bytes;
+  return { usedBytes: pool.used * page, reservedBytes: pool.capacity * page, leaves };
+};
+
+const pagesOf = (node: LiveNode): { page: number; state: PageState }[] => {
+  const pages: { page: number; state: PageState }[] = [];
+  const { spanStart, spanEnd, copyPa } = node.layout;
+  for (let page = node.pageOf(spanStart); page * node.granuleBytes < spanEnd; page++) {
+    const offset = page * node.granuleBytes;
+    if (!node.isReplicated(offset) || node.isShared(offset)) continue;
+    const pa = node.mappedTo(page);
+    if (pa === node.copyOf(offset)) continue;
+    pages.push({ page, state: pa === copyPa[0]! + offset - spanStart ? 'primary' : 'unmapped' });
+  }
+  return pages;
+};
+
+/** Collects what a run left on a node. Its thread must be out of its loop. */
+export const liveReportOf = (node: LiveNode): LiveNodeReport => {
+  const { checks, el2, tables, latency, latencyAlone, maintained } = node;
+  const { config, pool } = tables;
+  return {
+    id: node.id,
+    counts: countsOf(node),
+    findings: checks.findings,
+    findingsDropped: checks.dropped + checks.observations.dropped,
+    words: [...checks.observations.words.values()],
+    recordFindings: checks.observations.findings,
+    times: el2.times,
+    synchronisations: node.synchronisations,
+    latency: latency.counts,
+    latencyMax: latency.max,
+    latencyAlone: latencyAlone.counts,
+    latencyAloneMax: latencyAlone.max,
+    maintained: maintained.counts,
+    maintainedMax: maintained.max,
+    tables: { vtcr: config.vtcr, vttbr: config.vttbr, paMax: config.paMax, usedPages: pool.used },
+    pages: pagesOf(node),
+    tableFindings: node.tableOps?.findings ?? [],
+    tableEdits: node.tableOps?.evidence ?? 0,
+    stage2: stage2Of(node),
+    stuck: node.cpus
+      .filter((cpu) => cpu.task !== null || cpu.taskQueue.length > 0)
+      .map((cpu) => `CPU ${cpu.cpu} never ended its task`),
+    committedBytes: node.memory.committedBytes(),
+  };
+};

@@ -1,0 +1,93 @@
+import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import type { Write } from '@numalab/protocols';
+
+/** Kinds of records between a node and the hypervisor. */
+
+/** A trapped store: core, tick of its trap, offset, size, operation, then its bytes, or operand and expected bytes. */
+export const SUBMIT = 1;
+/** A write is over: core, number (0: it wrote nothing), then the bytes that were there, if the store needs them. */
+export const RETIRE = 2;
+/** A protocol's message that is a {@link Write}, a number, or other data. */
+export const TELL_WRITE = 3;
+export const TELL_NUMBER = 4;
+export const TELL = 5;
+/** The same, asked for an answer: the question's number comes first. */
+export const ASK_WRITE = 6;
+export const ASK_NUMBER = 7;
+export const ASK = 8;
+/** The question has been handled: its number. */
+export const ANSWER = 9;
+
+/** From TELL_ to ASK_. */
+const ASKED = ASK - TELL;
+
+/** Four bytes a word. */
+export const packBytes = (ring: LiveRingWriter, bytes: ArrayLike<number>, size: number): void => {
+  for (let i = 0; i < size; i += 4) {
+    let word = 0;
+    for (let b = Math.min(size, i + 4) - 1; b >= i; b--) word = word * 256 + bytes[b]!;
+    ring.word(word);
+  }
+};
+
+/** What {@link packBytes} wrote. */
+export const unpackBytes = (ring: LiveRingReader, into: Uint8Array | number[], size: number): void => {
+  for (let i = 0; i < size; i += 4) {
+    let word = ring.word();
+    for (let b = i; b < Math.min(size, i + 4); b++) {
+      into[b] = word & 255;
+      word >>>= 8;
+    }
+  }
+};
+
+const isWrite = (body: unknown): body is Write => {
+  if (typeof body !== 'object' || body === null) return false;
+  const { number, word, words, origin } = body as Partial<Write>;
+  if (typeof number !== 'number' || typeof word !== 'number' || typeof origin !== 'number') return false;
+  return Array.isArray(words) && Object.keys(body).length === 4;
+};
+
+/** Puts a protocol's message; `ask` is the question's number, or -1 if no answer is wanted. */
+export const putMessage = (ring: LiveRingWriter, body: unknown, ask: number, due: number): void => {
+  const asked = ask < 0 ? 0 : ASKED;
+  if (isWrite(body)) {
+    ring.begin(TELL_WRITE + asked, due);
+    if (ask >= 0) ring.word(ask);
+    putWrite(ring, body);
+  } else if (typeof body === 'number') {
+    ring.begin(TELL_NUMBER + asked, due);
+    if (ask >= 0) ring.word(ask);
+    ring.word(body);
+  } else {
+    ring.begin(TELL + asked, due);
+    if (ask >= 0) ring.word(ask);
+    ring.value(body);
+  }
+  ring.end();
+};
+
+const putWrite = (ring: LiveRingWriter, { number, word, words, origin }: Write): void => {
+  ring.word(number);
+  ring.word(word);
+  ring.word(origin);
+  ring.word(words.length);
+  for (let i = 0; i < words.length; i++) ring.word(words[i]!);
+};
+
+const takeWrite = (ring: LiveRingReader): Write => {
+  const number = ring.word();
+  const word = ring.word();
+  const origin = ring.word();
+  const count = ring.word();
+  const words: number[] = [];
+  for (let i = 0; i < count; i++) words.push(ring.word());
+  return { number, word, words, origin };
+};
+
+/** The body of a message whose record is open, and whose question's number, if it has one, has been taken. */
+export const takeMessage = (ring: LiveRingReader): unknown => {
+  const kind = ring.kind >= ASK_WRITE ? ring.kind - ASKED : ring.kind;
+  if (kind === TELL_WRITE) return takeWrite(ring);
+  return kind === TELL_NUMBER ? ring.word() : ring.value();
+};

@@ -1,0 +1,86 @@
+import { fileURLToPath } from 'node:url';
+import type { Judgement } from '@numalab/checkers';
+import { buildSpec, judgeLiveRun, type LiveRun, loadScenario, runLiveThreads } from '@numalab/coordinator';
+import { expect, test } from 'vitest';
+
+const SET = [
+  'machine.nodes=2',
+  'machine.coresPerNode=4',
+  'machine.memoryPerNode=512MiB',
+  'kernel.writers=[{kind: synthetic, inFlight: 4}]',
+  'interconnect.latencyScale=0',
+  'workload.duty=0.2',
+];
+
+interface Lived {
+  readonly run: LiveRun;
+  readonly judgement: Judgement;
+}
+
+/** Few words, so that every core has the lines of all of them: what is stale shows soon. */
+const HOT = ['kernel.writers=[{kind: synthetic, inFlight: 4, sites: 1}]', 'workload.duration=600ms'];
+
+const live = async (protocol: string, file: string | null = null, set: readonly string[] = []): Promise<Lived> => {
+  const scenario = loadScenario('small', {
+    set: [...SET, ...set],
+    protocol,
+    ...(set.some((item) => item.startsWith('workload.duration')) ? {} : { duration: '200ms' }),
+    mode: 'live',
+  });
+  const { spec, watch } = buildSpec(scenario, 1);
+  const path = file === null ? null : fileURLToPath(new URL(file, import.meta.url));
+  const run = await runLiveThreads(spec, path ?? protocol, watch, {
+    scale: scenario.interconnect.latencyScale,
+    recordLimit: 10_000,
+  });
+  return { run, judgement: judgeLiveRun(spec, run, scenario.checks) };
+};
+
+const broken = ({ judgement }: Lived): Set<string> => new Set(judgement.violations.map(({ id }) => id));
+
+test.each(['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collapse'])(
+  '%s holds its level while threads race',
+  async (protocol) => {
+    const { run, judgement } = await live(protocol);
+    expect(judgement.violations).toEqual([]);
+    expect(judgement.verdict).toBe('pass');
+    expect(run.rested).toBe(true);
+    expect(run.hypervisor.numbered).toBeGreaterThan(0);
+    expect(run.cellsRead).toBeGreaterThan(0);
+    expect(run.cellsTorn).toBe(0);
+  },
+  30_000,
+);
+
+test('the kernel’s own writers take locks, kick and stop all cores of all threads', async () => {
+  const writers = ['jump-label', 'ftrace', 'ftrace-literal', 'kprobe', 'alternatives']
+    .map((kind) => `{kind: ${kind}, batch: 2}`.replace(/(kprobe|literal|alternatives), batch: 2/, '$1'))
+    .join(', ');
+  const lived = await live('ack', null, [`kernel.writers=[${writers}]`]);
+  expect(lived.judgement.violations).toEqual([]);
+  expect(lived.run.rested).toBe(true);
+  expect(lived.run.nodes.every(({ counts }) => counts.actions > 0)).toBe(true);
+}, 30_000);
+
+test('a protocol that forgets to invalidate is caught: a fetch sees a word older than a write that had ended', async () => {
+  expect(broken(await live('ack', './without-invalidation.ts', HOT))).toContain('R5');
+}, 30_000);
+
+test('a protocol that loses a store on one node is caught in its copy', async () => {
+  expect(broken(await live('ack', './loses-a-store.ts'))).toContain('R1');
+}, 30_000);
+
+test('a protocol that retires before every node has stored does not hold completed', async () => {
+  const { judgement } = await live('ack', './retires-early.ts', HOT);
+  expect(judgement.refuted.map(({ level }) => level)).toContain('completed');
+}, 30_000);
+
+test('one write in flight is measured apart, and the record keeps within its bound', async () => {
+  const { run } = await live('direct');
+  expect(run.alone?.retired).toBeGreaterThan(0);
+  expect(run.hypervisor.record.length).toBe(Math.min(10_000, run.hypervisor.numbered));
+}, 30_000);
+
+test('a thread that fails ends the run with its cause', async () => {
+  await expect(live('ack', './fails.ts')).rejects.toThrow('told to fail');
+}, 30_000);
