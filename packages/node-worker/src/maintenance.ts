@@ -55,7 +55,8 @@ export class Maintenance {
     if (!waits) this.answer(from, core, at);
   }
 
-  private answer(from: number, core: number, at: number): void {
+  /** Tells the issuing core that an operation is over here. */
+  answer(from: number, core: number, at: number): void {
     if (from === this.node.id) this.node.maintained(core, at);
     else this.node.sendMaintenance(from, link.MAINTAINED, 0, core, 0, at);
   }

@@ -1,4 +1,5 @@
 import * as link from '@numalab/interconnect';
+import { flip } from './flips.ts';
 import type { NodeProcess } from './node.ts';
 
 /** What a FAULT message is for; see {@link NodeFaults.onMessage}. */
@@ -13,6 +14,7 @@ export class NodeFaults {
   private readonly node: NodeProcess;
   private readonly faults: readonly link.FaultSpec[];
   private readonly healPs: number;
+  private readonly operations: readonly link.Trigger[];
   /** Messages for the agent that are still to come until a fault that counts them is due, by fault. */
   private readonly left = new Map<number, number>();
 
@@ -20,10 +22,16 @@ export class NodeFaults {
     this.node = node;
     this.faults = plan.faults;
     this.healPs = plan.healPs;
+    this.operations = plan.faults
+      .filter(({ kind, node: target }) => link.OPERATION_FAULTS.has(kind) && (target < 0 || target === node.id))
+      .map((fault) => new link.Trigger(fault, plan.healPs, node.spec.seed, node.id));
   }
 
   /** Schedules what is due at a moment. */
   begin(): void {
+    for (const { fault } of this.operations) {
+      if (fault.kind === 'pool') this.node.tables?.pool.failAfter(fault.nth - 1);
+    }
     for (const [index, fault] of this.faults.entries()) {
       if (fault.node !== this.node.id && fault.node >= 0) continue;
       if (fault.kind === 'slow-node') this.post(fault.fromPs, index, BEGIN);
@@ -35,6 +43,48 @@ export class NodeFaults {
 
   private post(at: number, index: number, action: number): void {
     this.node.postLocal(at, link.FAULT, index, action);
+  }
+
+  private hits(kind: string, at: number): link.FaultSpec | null {
+    for (const trigger of this.operations) {
+      if (trigger.fault.kind !== kind || !trigger.hits(at)) continue;
+      this.node.tally.fired(trigger.fault.name, at);
+      return trigger.fault;
+    }
+    return null;
+  }
+
+  /** A frame arrives. True: there is no room for it, so it is lost, and comes again. */
+  refuses(at: number): boolean {
+    const fault = this.hits('queue', at);
+    if (fault === null) return false;
+    this.node.tally.repaired(fault.name);
+    return true;
+  }
+
+  /** Maintenance for this node's cores. True: it comes to nothing here, or later; whoever issued it waits for the answer. */
+  takesMaintenance(message: link.Message): boolean {
+    const { node } = this;
+    const { kind, a, b, from, time } = message;
+    const isTlbi = kind === link.MAINTAIN && a < link.IC_IVAU;
+    const late = isTlbi ? this.hits('tlbi-late', time) : null;
+    if (late !== null) {
+      node.receive({ ...message, time: (time + late.spanPs) as never });
+      return true;
+    }
+    if (this.hits(isTlbi ? 'tlbi-lost' : 'maint-lost', time) === null) return false;
+    node.maintenance.answer(from, b, time);
+    return true;
+  }
+
+  /** What a fault without an event of its own has come to. */
+  finish(): void {
+    const { pool } = this.node.tables ?? {};
+    for (const { fault } of this.operations) {
+      if (fault.kind !== 'pool' || pool === undefined || pool.failures === 0) continue;
+      this.node.tally.fired(fault.name, 0);
+      this.node.tally.repaired(fault.name);
+    }
   }
 
   /** The agent is about to get another message. */
@@ -59,6 +109,7 @@ export class NodeFaults {
     if (fault.kind === 'pause') this.pause(fault, index, action, at);
     else if (fault.kind === 'slow-node') this.slow(fault, index, action, at);
     else if (fault.kind === 'crash') this.crash(fault, index, action, at);
+    else if (flip(this.node, fault, this.healPs)) this.node.tally.fired(fault.name, at);
   }
 
   private pause({ name, spanPs }: link.FaultSpec, index: number, action: number, at: number): void {

@@ -690,10 +690,12 @@ export class NodeProcess extends link.Process {
         this.coherence.onDropped(a, b, time);
         break;
       case link.CLEAN_LINE:
+        if (this.faults?.takesMaintenance(message) === true) break;
         this.coherence.onClean(a - (a % LINE_BYTES));
         this.sendMaintenance(from, link.MAINTAINED, 0, b, 0, time);
         break;
       case link.MAINTAIN:
+        if (this.faults?.takesMaintenance(message) === true) break;
         this.maintenance.onMaintain(from, a, b, c, time);
         break;
       case link.MAINTAINED:
@@ -733,7 +735,7 @@ export class NodeProcess extends link.Process {
       case link.FRAME:
       case link.RETIRE:
       case link.RESYNC:
-        this.sessions.receive(from, body as link.Frame, time);
+        if (this.faults?.refuses(time) !== true) this.sessions.receive(from, body as link.Frame, time);
         break;
       case link.SESSION_TIMER:
         this.sessions.timeout(a, time);

@@ -158,6 +158,7 @@ const tablesOf = (node: NodeProcess): NodeReport['tables'] => {
 /** Collects what the run left on a node. The machine must be quiet. */
 export const reportOf = (node: NodeProcess): NodeReport => {
   node.coherence.cleanAll();
+  node.faults?.finish();
   const digest: Digest = node.runDigest();
   const copy = changesOf(node);
   const { kinds, subjects, numbers, times } = node.applyLog;

@@ -1,5 +1,5 @@
 import { assert, type Step, WAIT } from '@numalab/base';
-import { GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
+import { ENOMEM, GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import { type CopyName, PRIMARY_NODE } from '@numalab/protocols';
 import { attrsOf } from './boot.ts';
 import type { NodeProcess } from './node.ts';
@@ -61,9 +61,13 @@ export class TextPages {
   /** See `NodeContext.unmap`. */
   *unmap(cpu: Vcpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;
-    yield this.edit(cpu, this.tables.editor.unmap(this.ipaOf(page), this.bytes), () => {
-      this.states.set(page, 'unmapped');
-    });
+    yield this.edit(
+      cpu,
+      () => this.tables.editor.unmap(this.ipaOf(page), this.bytes),
+      () => {
+        this.states.set(page, 'unmapped');
+      },
+    );
     this.node.applyLog.unmapped(page, cpu.time);
   }
 
@@ -76,7 +80,7 @@ export class TextPages {
     const pa = toPrimary ? node.primaryOf(offset) : node.copyOf(offset);
     // Before the leaf is there: from its store on a core may see the copy.
     node.applyLog.mapped(page, toPrimary && node.id !== PRIMARY_NODE, cpu.time);
-    yield this.edit(cpu, this.tables.editor.map(this.ipaOf(page), this.bytes, pa, attrsOf(node.spec, offset)));
+    yield this.edit(cpu, () => this.tables.editor.map(this.ipaOf(page), this.bytes, pa, attrsOf(node.spec, offset)));
     if (copy === 'own') this.states.delete(page);
     else this.states.set(page, copy);
     const waiting = this.waiting.get(page) ?? [];
@@ -87,7 +91,7 @@ export class TextPages {
   /** See `NodeContext.writeProtect`. */
   *writeProtect(cpu: Vcpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;
-    yield this.edit(cpu, this.tables.editor.writeProtect(this.ipaOf(page), this.bytes));
+    yield this.edit(cpu, () => this.tables.editor.writeProtect(this.ipaOf(page), this.bytes));
   }
 
   /** See `NodeContext.tlbi`. */
@@ -150,12 +154,17 @@ export class TextPages {
   }
 
   /** `begins` is told when the lock is taken: from there on the edit runs to its end. */
-  private *edit(cpu: Vcpu, operation: Generator<TableOp, number>, begins?: () => void): Step<void> {
+  private *edit(cpu: Vcpu, operation: () => Generator<TableOp, number>, begins?: () => void): Step<void> {
     const { el2, maintenance } = this.node;
     yield el2.lock(cpu);
     begins?.();
     this.node.tableOps?.locked?.(0);
-    const status = (yield maintenance.perform(cpu, operation)) as number;
+    let status = (yield maintenance.perform(cpu, operation())) as number;
+    if (status === -ENOMEM) {
+      // As for the host's own faults: MMIO is mapped again when it is touched.
+      yield maintenance.perform(cpu, this.tables.host.unmapMmio());
+      status = (yield maintenance.perform(cpu, operation())) as number;
+    }
     this.node.tableOps?.unlocked?.(0);
     el2.unlock(cpu);
     assert(status === 0, `node ${this.node.id}: editing the text's tables: ${status}`);

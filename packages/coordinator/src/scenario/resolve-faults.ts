@@ -1,5 +1,6 @@
 import {
   DESCRIPTOR_FIELDS,
+  FAULT_KINDS,
   type FaultKind,
   type FaultSpec,
   HYPERVISOR_STEPS,
@@ -145,11 +146,13 @@ const survives = (kind: FaultKind, { ecc, journal }: FaultShape): boolean => {
 };
 
 /** Kinds that happen so far. */
-const BUILT: ReadonlySet<string> = new Set([...MESSAGE_FAULTS, 'pause', 'slow-node', 'crash', 'hyp-crash']);
+export const BUILT_FAULTS: ReadonlySet<string> = new Set(
+  FAULT_KINDS.filter((kind) => kind !== 'flip-descriptor' && kind !== 'flip-journal'),
+);
 
 /** Kinds that `hunt` and `campaign` draw by themselves for such a machine. */
 export const survivableKinds = (kinds: readonly FaultKind[], shape: FaultShape): FaultKind[] =>
-  kinds.filter((kind) => BUILT.has(kind) && survives(kind, shape));
+  kinds.filter((kind) => BUILT_FAULTS.has(kind) && survives(kind, shape));
 
 /** What names a fault in reports and its random stream: all that it says, and nothing else. */
 const nameOf = (fault: Fault): string => {
@@ -171,7 +174,8 @@ const nameOf = (fault: Fault): string => {
 
 /** One fault as the machine wants it; calls `problem` if it makes no sense. Draws nothing. */
 export const faultSpec = (fault: Fault, shape: FaultShape, problem: FaultProblem): FaultSpec => {
-  if (!BUILT.has(fault.kind)) problem('kind', `${fault.kind} is not built yet; there are ${[...BUILT].join(', ')}`);
+  if (!BUILT_FAULTS.has(fault.kind))
+    problem('kind', `${fault.kind} is not built yet; there are ${[...BUILT_FAULTS].join(', ')}`);
   const place = placeOf(fault, shape, problem);
   checkWhen(fault, problem);
   checkWhat(fault, place, shape, problem);
