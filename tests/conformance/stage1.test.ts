@@ -28,7 +28,9 @@ describe('a kernel that keeps a copy of its text on every node', () => {
 
   it('holds completed for what the hooks patch one after the other', async () => {
     const { judgement } = await run(stage1('jump-label', 'machine.coresPerNode=1'));
-    expect(judgement.refuted.map(({ level }) => level)).not.toContain('completed');
+    // No fetch refutes it. That copies are patched out of order refutes `ordered`, and with it all levels above.
+    const completed = judgement.refuted.find(({ level }) => level === 'completed');
+    expect(completed?.fetches ?? []).toEqual([]);
     expect(judgement.evidence.completed).toBeGreaterThan(10);
   });
 

@@ -73,6 +73,7 @@ describe('a hypervisor that crashes', () => {
     const { judgement, faults } = await runWith(scenario, 1);
     expect(faults).toMatchObject([{ outcome: 'fatal', survivable: false, fired: 1 }]);
     expect(faults[0]!.broke).toContain('L1');
+    expect(judgement.violations).toEqual([]);
     expect(judgement.verdict).toBe('pass');
   });
 });

@@ -57,8 +57,9 @@ const BREAKS: Readonly<Partial<Record<FaultKind, readonly string[]>>> = {
   'hyp-crash': ['R1', 'R2', 'R5', 'X1', 'L1'],
 };
 
+/** A finding of L1 has the moment from which somebody waits, which may be before the fault that keeps him waiting. */
 const explains = (fault: FaultSpec, firstPs: number, { id, timePs }: Finding): boolean =>
-  !fault.survivable && (BREAKS[fault.kind]?.includes(id) ?? false) && (timePs <= 0 || timePs >= firstPs);
+  !fault.survivable && (BREAKS[fault.kind]?.includes(id) ?? false) && (id === 'L1' || timePs <= 0 || timePs >= firstPs);
 
 const outcomeOf = (
   { kind }: FaultSpec,
