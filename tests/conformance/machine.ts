@@ -28,6 +28,8 @@ export interface Setup {
   readonly windowDivisor?: number;
   /** Called when the machine has booted. */
   readonly meddle?: (machine: InlineMachine) => void;
+  /** Called when the run is over, before it is judged. */
+  readonly spoil?: (machine: InlineMachine) => void;
   readonly checks?: Partial<CheckOptions>;
 }
 
@@ -38,16 +40,17 @@ export const JUMP_LABELS: string = writers('{ kind: jump-label, rate: 200k/s, ke
 
 /** Builds the machine, lets the test meddle with it, runs it to its end and judges it. */
 export const run = async (setup: Setup = {}): Promise<JudgedRun> => {
-  const { protocol = 'ack', set = [], seed = 1, windowDivisor = 1, meddle, checks } = setup;
+  const { protocol = 'ack', set = [], seed = 1, windowDivisor = 1, meddle, spoil, checks } = setup;
   const used: Protocol = typeof protocol === 'string' ? PROTOCOLS[protocol]! : protocol;
   const guarantee: Guarantee = used.guarantee;
   const named = typeof protocol === 'string' ? [`replication.protocol=${protocol}`] : [];
   const scenario = parseScenario('{}', { set: [...BASE, ...named, JUMP_LABELS, ...set] });
   const prepared = buildSpec(scenario, seed);
-  const spec = { ...prepared.spec, guarantee };
+  const spec = { ...prepared.spec, guarantee, wholeWrites: used.wholeWrites === true };
   const machine = new InlineMachine(spec, used, prepared.watch, watchTables, windowDivisor);
   meddle?.(machine);
   const raw = await machine.run();
+  spoil?.(machine);
   return judgeRaw(spec, raw, { minEvidence: 1, expect: [], ...checks });
 };
 

@@ -16,6 +16,18 @@ import { type BootedTables, buildTables, imageWords, reopenTables } from './boot
 import { layOut, type MachineLayout } from './layout.ts';
 import type { MachineSpec } from './spec.ts';
 import { buildStage1, type Stage1Map } from './stage1-map.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** What the cores of a node have cached of their translations, and what VAs mean: for the judge of T5. */
+export interface TranslatingNode {
+  readonly cpus: readonly Vcpu[];
+  /** TLB entries lead from VA to IPA, and stage 2 is cached apart. */
+  readonly nested: boolean;
+  /** IPA of a VA of the image or of the linear map; -1 for others. */
+  ipaOfVa(va: number): number;
+  /** IPA of an offset from `_text`. */
+  ipaOfText(offset: number): number;
+}
 
 /** Is told of a node's table edits and of the barriers and invalidations between them: for the judges of T4 and for export. */
 export interface TableWatcher {
@@ -28,6 +40,10 @@ export interface TableWatcher {
   /** The thread has taken, or gives back, the lock of these tables. At boot it is held until the tables are made. */
   locked?(thread: number): void;
   unlocked?(thread: number): void;
+  /** The cores begin to run: what they cache of the tables may be looked at. */
+  attach?(node: TranslatingNode): void;
+  /** Cached translations that were judged; asked for after {@link findings}. */
+  readonly translations?: number;
   /** One that has seen what this one has; needed where a machine is used again after boot. */
   copy?(): TableWatcher;
 }

@@ -1,7 +1,7 @@
 export * from './apply-log.ts';
 export { buildTables, imageWords, ownedRanges, RODATA_ATTRS, TEXT_ATTRS } from './boot.ts';
 export type { Retired, Submission, WriteTimes } from './el2.ts';
-export { NodeHardware, type TableWatcher, type TableWatcherFactory } from './hardware.ts';
+export { NodeHardware, type TableWatcher, type TableWatcherFactory, type TranslatingNode } from './hardware.ts';
 export { FIXMAP_TEXT_POKE, homeOf, layOut, type MachineLayout, nodeBase } from './layout.ts';
 export {
   cellOf,

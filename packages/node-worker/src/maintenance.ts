@@ -1,6 +1,6 @@
 import { type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
-import { LINE_BYTES, type TableOp } from '@numalab/machine';
+import { LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -12,6 +12,9 @@ export class Maintenance {
   private readonly node: NodeProcess;
   /** TLBIs broadcast by this node's cores. */
   tlbis = 0;
+  /** Instruction lines looked at after their maintenance (T5). */
+  linesChecked = 0;
+  private readonly checkedLine = new Uint32Array(LINE_CELLS);
 
   constructor(node: NodeProcess) {
     this.node = node;
@@ -140,10 +143,45 @@ export class Maintenance {
     if (!spec.idc) for (let line = first; line < pa + bytes; line += LINE_BYTES) yield this.cleanLine(cpu, line);
     yield this.dsb(cpu);
     if (!spec.dic) {
+      const before = this.numbersFrom(first, pa + bytes);
       for (let line = first; line < pa + bytes; line += LINE_BYTES) yield this.broadcast(cpu, link.IC_IVAU, line);
       yield this.dsb(cpu);
+      this.checkLines(first, before);
     }
     yield this.isb(cpu);
+  }
+
+  /** Write numbers that fetches of local lines from `first` on would see now. */
+  private numbersFrom(first: number, end: number): number[] {
+    const { node } = this;
+    const numbers: number[] = [];
+    for (let line = first; line < end && node.memory.contains(line); line += LINE_BYTES) {
+      node.coherence.readLine(line, this.checkedLine, 0, true);
+      for (let i = 1; i < LINE_CELLS; i += 2) numbers.push(this.checkedLine[i]!);
+    }
+    return numbers;
+  }
+
+  /**
+   * T5 for instruction caches: maintenance of the lines from `first` on, which held `numbers` when it began, is complete, so
+   * no core of this node has an older line. Other nodes' cores, which may hold lines of shared granules, are not looked at.
+   */
+  private checkLines(first: number, numbers: readonly number[]): void {
+    const { node } = this;
+    for (let at = 0; at < numbers.length; at += LINE_CELLS / 2) {
+      const pa = first + (at / (LINE_CELLS / 2)) * LINE_BYTES;
+      for (const { cpu, l1i } of node.cpus) {
+        this.linesChecked++;
+        const line = l1i.lookup(pa);
+        for (let i = 0; line >= 0 && i < LINE_CELLS / 2; i++) {
+          const number = l1i.cells[line * LINE_CELLS + 2 * i + 1]!;
+          if (number >= numbers[at + i]!) continue;
+          const text = `write ${numbers[at + i]} was stored at PA 0x${(pa + 4 * i).toString(16)} and its maintenance is complete, and the L1I of CPU ${cpu} still has write ${number}`;
+          node.observations.report('T5', text, node.time);
+          return;
+        }
+      }
+    }
   }
 
   /** Performs what the table editor asks for between its stores. */

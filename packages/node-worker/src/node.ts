@@ -17,7 +17,7 @@ import { Coherence } from './coherence.ts';
 import { El2, type Retired, type Submission } from './el2.ts';
 import type { NodeHardware, TableWatcher } from './hardware.ts';
 import { Interrupts } from './interrupts.ts';
-import { homeOf, type MachineLayout } from './layout.ts';
+import { FIXMAP_TEXT_POKE, homeOf, linearVa, type MachineLayout } from './layout.ts';
 import { Locks } from './locks.ts';
 import { Maintenance } from './maintenance.ts';
 import { Mmu } from './mmu.ts';
@@ -169,7 +169,21 @@ export class NodeProcess extends link.Process {
     this.writers = new WriterDriver(this);
     this.life = spec.faults === null ? null : new NodeLife(this);
     this.faults = spec.faults === null ? null : new NodeFaults(this, spec.faults);
+    this.tableOps?.attach?.({
+      cpus: this.cpus,
+      nested: spec.nestedTlb,
+      ipaOfVa: (va) => this.ipaOfVa(va),
+      ipaOfText: (offset) => this.layout.imageIpa + offset,
+    });
     this.begin();
+  }
+
+  /** IPA of a VA of the image or of the linear map, as the kernel maps them; -1 for others. */
+  private ipaOfVa(va: number): number {
+    const { kernel, base } = this.spec;
+    if (va >= kernel.linkVa && va < kernel.linkVa + kernel.imageBytes) return this.layout.imageIpa + va - kernel.linkVa;
+    const linear = linearVa(this.spec, base);
+    return va >= linear && va < FIXMAP_TEXT_POKE ? base + va - linear : -1;
   }
 
   private begin(): void {

@@ -72,6 +72,8 @@ export interface NodeReport {
   readonly memory: SharedNodeMemory;
   readonly tableFindings: readonly { readonly id: string; readonly message: string }[];
   readonly tableEdits: number;
+  /** Cached translations and instruction lines that were judged (T5). */
+  readonly translationsChecked: number;
   readonly stage2: {
     readonly usedBytes: number;
     readonly reservedBytes: number;
@@ -190,6 +192,7 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     memory: node.memory.share(),
     tableFindings: node.tableOps?.findings ?? [],
     tableEdits: node.tableOps?.evidence ?? 0,
+    translationsChecked: (node.tableOps?.translations ?? 0) + node.maintenance.linesChecked,
     stage2: stage2Of(node),
     waits: waitsOf(node),
     locks: node.locks.holders().map(({ lock, node: at, core }) => ({ lock, cpu: at * node.spec.coresPerNode + core })),

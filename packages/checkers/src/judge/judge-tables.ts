@@ -62,10 +62,11 @@ export const judgeTables = (
     donated,
   });
   const edits = nodes.reduce((sum, node) => sum + node.tableEdits, 0);
+  const cached = nodes.reduce((sum, node) => sum + node.translationsChecked, 0);
   const pages = nodes.reduce((sum, node) => sum + node.tables!.usedPages, 0);
   const findings = [...found, ...nodes.flatMap((node) => node.tableFindings)];
   return {
     findings: findings.map(({ id, message }) => ({ id, message, timePs: 0 })),
-    evidence: { T1: pages, T2: pages, T3: donated.length * nodes.length, T4: edits, T6: pages },
+    evidence: { T1: pages, T2: pages, T3: donated.length * nodes.length, T4: edits, T5: cached, T6: pages },
   };
 };

@@ -2,7 +2,7 @@ import { hex } from '@numalab/base';
 
 /** A broken rule of the stage-2 tables. `id` is the invariant of the design, `rule` a short stable name of what was broken. */
 export interface TableFinding {
-  readonly id: 'T1' | 'T2' | 'T3' | 'T4' | 'T6' | 'M1';
+  readonly id: 'T1' | 'T2' | 'T3' | 'T4' | 'T5' | 'T6' | 'M1';
   readonly rule: string;
   readonly message: string;
   /** The node whose tables break it. */
