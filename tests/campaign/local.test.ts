@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CampaignResult, campaign, loadScenario } from '@numalab/coordinator';
+import { type CampaignResult, campaign, loadScenario, type RunResult } from '@numalab/coordinator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { numalab } from '../cli/spawn.ts';
+import { CLI, numalab, ROOT } from '../cli/spawn.ts';
 import { factsOf } from './outcomes.ts';
 import { start } from './processes.ts';
 
@@ -111,6 +112,20 @@ describe('campaign', () => {
     expect(result.faultsFired).toEqual({});
     expect(readFileSync(junit, 'utf8').match(/<testsuite /g)?.length).toBe(8);
     expect(readFileSync(summary, 'utf8')).toMatch(/^# FAIL: 16 of 16 runs\n/);
+  });
+
+  it('draws faults from the seed, and every failure has a line that runs it again', () => {
+    const scenario = ['small', '--set', 'checks.expect=[T1]', ...SHORT];
+    const { code, stdout } = numalab(['campaign', ...scenario, '--seeds', '1..12', '--faults', 'swarm', '--json']);
+    const { failures, faultsFired } = json(stdout);
+    expect(code).toBe(1);
+    expect(Object.values(faultsFired).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+    const { seed, replay } = failures[0]!;
+    expect(replay).toContain(`numalab run small --seed ${seed}`);
+    const line = replay.replace(/^numalab/, `'${process.execPath}' '${CLI}'`);
+    const { status, stdout: again } = spawnSync('sh', ['-c', `${line} --json`], { cwd: ROOT, encoding: 'utf8' });
+    const run = JSON.parse(again) as RunResult;
+    expect([status, run.events]).toEqual([1, failures[0]!.events]);
   });
 
   it('prints a report for people, its verdict first', () => {

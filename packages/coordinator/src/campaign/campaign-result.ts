@@ -2,6 +2,7 @@ import type { Verdict } from '@numalab/checkers';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
 import type { Histogram } from 'hdr-histogram-js';
 import { type Cell, cellName, type DrawnFaults } from './cell.ts';
+import { replayOf } from './replay.ts';
 import type { SeedRange } from './seed-set.ts';
 import { type Counts, type Failure, HISTOGRAMS, type HistogramName, Tally } from './tally.ts';
 import { MARK_NAMES } from './tally-run.ts';
@@ -51,6 +52,8 @@ export interface CampaignFailure extends Failure {
   readonly topology: string | null;
   /** Place of the cell in `cells`. */
   readonly cell: number;
+  /** The command line that runs the shortest of the runs again. */
+  readonly replay: string;
 }
 
 /** What came of one cell of the matrix. */
@@ -192,13 +195,14 @@ export interface CampaignState
   > {
   readonly cells: readonly CellTally[];
   readonly resumed: number;
+  readonly settings: readonly string[];
 }
 
 const WORST: readonly Verdict[] = ['fail', 'unknown', 'pass'];
 
 /** The result of a campaign as far as it has come. */
 export const campaignResult = (state: CampaignState): CampaignResult => {
-  const { cells: counted, resumed, ...rest } = state;
+  const { cells: counted, resumed, settings, ...rest } = state;
   const perCell = rest.seeds.to - rest.seeds.from + 1;
   const cells = counted.map((cell) => cellResult(cell, perCell));
   const all = new Tally();
@@ -206,7 +210,12 @@ export const campaignResult = (state: CampaignState): CampaignResult => {
   const worst = [...cells].sort((x, y) => WORST.indexOf(x.verdict) - WORST.indexOf(y.verdict))[0]!;
   const runs = countsOf(all);
   const failures = counted.flatMap(({ cell, tally }, index) =>
-    tally.failures().map((failure) => ({ ...failure, ...identityOf(cell), cell: index })),
+    tally.failures().map((failure) => ({
+      ...failure,
+      ...identityOf(cell),
+      cell: index,
+      replay: replayOf(cell, failure.seed, settings),
+    })),
   );
   return {
     ...rest,

@@ -1,7 +1,6 @@
 import type colors from 'picocolors';
 import { formatCount, formatTime } from '../result/format.ts';
 import type { CampaignResult, HistogramResult } from './campaign-result.ts';
-import { replayOf } from './replay.ts';
 
 const MOST_FAILURES = 20;
 
@@ -17,7 +16,7 @@ const failureLines = ({ failures }: CampaignResult): string[] => {
     .flatMap((failure) => [
       `${formatCount(failure.count)} × ${failure.cause}`,
       `    ${failure.message}`,
-      `    ${replayOf(failure)}`,
+      `    ${failure.replay}`,
     ]);
   const more = failures.length - MOST_FAILURES;
   return [...(lines.length > 0 ? [''] : []), ...lines, ...(more > 0 ? [`… and ${more} more causes`] : [])];

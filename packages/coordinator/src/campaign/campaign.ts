@@ -44,6 +44,8 @@ export interface CampaignOptions {
   readonly jobs?: number;
   /** Seeds of a lease; default: as many as take some two seconds. */
   readonly seedsPerLease?: number;
+  /** Words of the command line, such as `--duration 10us`, that the scenarios were loaded with: for lines that run one again. */
+  readonly settings?: readonly string[];
   /** Ends the campaign soon, with what there is. */
   readonly signal?: AbortSignal;
   /** Told after every lease. */
@@ -150,6 +152,7 @@ class Campaign {
       cpuMs: this.cpuMs,
       cells: this.cells,
       resumed: this.resumed,
+      settings: this.options.settings ?? [],
     });
   }
 
@@ -251,7 +254,6 @@ export const campaign = async (scenarios: readonly Scenario[], options: Campaign
   const { seeds, faults = 'none', log = pino({ level: 'silent' }) } = options;
   if (scenarios.length === 0) throw new InputError('campaign', 'has no scenario');
   if (!(seeds.from <= seeds.to)) throw new InputError('--seeds', `${seeds.from}..${seeds.to} are none`);
-  if (faults === 'swarm') throw new InputError('--faults', 'swarm is not built yet; there is none');
   const version = buildVersion();
   const work = new Campaign(
     scenarios.map((scenario) => makeCell(scenario, faults)),

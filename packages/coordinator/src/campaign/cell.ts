@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { drawFaults } from '../scenario/draw-faults.ts';
 import { readInputFile } from '../scenario/files.ts';
-import type { Scenario } from '../scenario/scenario.ts';
+import { faultShape } from '../scenario/resolve-faults.ts';
+import type { Fault, Scenario } from '../scenario/scenario.ts';
 
 /** Faults that a run draws from its seed beside those that its scenario plans. */
 export type DrawnFaults = 'none' | 'swarm';
@@ -52,6 +54,13 @@ export const makeCell = (scenario: Scenario, faults: DrawnFaults): Cell => ({
   faults,
   hash: scenarioHash(scenario, faults),
 });
+
+/** What breaks in the run of one seed: what the scenario plans, and what the seed draws. */
+export const faultsOf = ({ scenario, faults }: Cell, seed: number): readonly Fault[] => {
+  if (faults === 'none') return scenario.faults;
+  const { durationPs } = scenario.workload;
+  return [...scenario.faults, ...drawFaults({ ...faultShape(scenario), horizonPs: durationPs }, seed)];
+};
 
 /** A cell as people name it: `small, ack`. */
 export const cellName = ({ scenario, faults }: Cell): string => {

@@ -1,5 +1,4 @@
 import type { CampaignFailure, CampaignResult, CellResult } from './campaign-result.ts';
-import { replayOf } from './replay.ts';
 
 const isXmlCharacter = (code: number): boolean =>
   code >= 0x20 ? (code < 0xd800 || code > 0xdfff) && code !== 0xfffe && code !== 0xffff : code === 9 || code === 10;
@@ -29,7 +28,7 @@ const element = (
 
 const failureElement = (failure: CampaignFailure): string[] => {
   const { invariant, cause, message, count, seed } = failure;
-  const text = `${count} runs, the shortest with seed ${seed}: ${message}; ${replayOf(failure)}`;
+  const text = `${count} runs, the shortest with seed ${seed}: ${message}; ${failure.replay}`;
   const name = invariant === 'bug' ? 'error' : 'failure';
   return element(name, { type: invariant, message: cause }, [escapeXml(text)]);
 };

@@ -1,11 +1,22 @@
-import type { CampaignFailure } from './campaign-result.ts';
+import { describeScenario } from '../scenario/describe.ts';
+import { type Cell, faultsOf } from './cell.ts';
 
 const quote = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-/** The command line that runs the shortest run of a failure again. */
-export const replayOf = ({ scenario, protocol, topology, seed }: CampaignFailure): string => {
-  const words = ['numalab', 'run', scenario, '--seed', String(seed)];
-  if (protocol !== null) words.push('--protocol', protocol);
-  if (topology !== null) words.push('--set', `machine.distances=${topology}`);
+/** The faults of a seed as a scenario file spells them, without what they leave open. */
+const faultsText = (cell: Cell, seed: number): string => {
+  const { faults } = describeScenario({ ...cell.scenario, faults: faultsOf(cell, seed) });
+  return JSON.stringify(faults, (_key, value: unknown) => (value === null ? undefined : value));
+};
+
+/** The command line that runs a seed of a cell again; `settings` are the words that its scenario was loaded with. */
+export const replayOf = (cell: Cell, seed: number, settings: readonly string[]): string => {
+  const { name, file, replication, machine } = cell.scenario;
+  const isBuiltin = file === null || !/\.ya?ml$/.test(name);
+  const words = ['numalab', 'run', isBuiltin ? name : file, '--seed', String(seed)];
+  if (replication.strategy === 'stage2') words.push('--protocol', replication.protocol);
+  words.push(...settings);
+  if (typeof machine.distances === 'string') words.push('--set', `machine.distances=${machine.distances}`);
+  if (cell.faults !== 'none') words.push('--set', `faults=${faultsText(cell, seed)}`);
   return words.map(quote).join(' ');
 };

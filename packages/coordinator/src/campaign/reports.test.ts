@@ -32,6 +32,7 @@ const resultOf = (...runs: readonly RunTally[]): CampaignResult => {
     cpuMs: 1400,
     cells: [{ cell, declared: 'completed', tally, busyMs: 1500 }],
     resumed: 0,
+    settings: [],
   });
 };
 

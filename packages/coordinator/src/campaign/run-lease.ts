@@ -1,7 +1,10 @@
 import { InputError } from '@numalab/base';
-import { runMachine } from '../engine/run-machine.ts';
-import { buildSpec } from '../machine/build-spec.ts';
-import type { Cell } from './cell.ts';
+import { watchTables } from '@numalab/checkers';
+import { InlineMachine } from '../engine/inline.ts';
+import { loadProtocol } from '../engine/protocol-ref.ts';
+import { type JudgedRun, judgeRaw } from '../engine/run-machine.ts';
+import { buildSpec, type PreparedMachine } from '../machine/build-spec.ts';
+import { type Cell, faultsOf } from './cell.ts';
 import type { LeaseOutcome } from './lease.ts';
 import type { SeedRange } from './seed-set.ts';
 import { Tally } from './tally.ts';
@@ -21,16 +24,31 @@ export type LeaseAnswer =
   /** Stopped before the first run. */
   | { readonly kind: 'nothing' };
 
-/** The scenario that this thread ran last: what does not depend on the seed is worked out once for each object. */
+/** The cell that this thread ran last, and its machine, which is set back for the next seed instead of being built anew. */
 let current: Cell | null = null;
+let machine: InlineMachine | null = null;
+let spent: PreparedMachine | null = null;
+
+const judgedRun = async (cell: Cell, seed: number): Promise<JudgedRun> => {
+  const { scenario } = cell;
+  const prepared = buildSpec(scenario, seed, { faults: faultsOf(cell, seed) }, spent);
+  const { spec, watch } = prepared;
+  const protocol = loadProtocol(spec.protocol);
+  if (machine === null) {
+    machine = new InlineMachine(spec, protocol, watch, watchTables);
+    machine.checkpoint();
+  } else machine.reset(spec, protocol, watch);
+  spent = prepared;
+  return judgeRaw(spec, await machine.run(), scenario.checks);
+};
 
 /** Runs one seed of a cell. Throws InputError if the scenario cannot be built. */
-const runSeed = async ({ scenario }: Cell, seed: number, tally: Tally): Promise<void> => {
+const runSeed = async (cell: Cell, seed: number, tally: Tally): Promise<void> => {
   try {
-    const { spec, watch } = buildSpec(scenario, seed);
-    const run = await runMachine(spec, watch, scenario.checks, { placement: 'inline', threads: null });
-    tally.addRun(tallyOf(run, seed, scenario.checks.expect));
+    tally.addRun(tallyOf(await judgedRun(cell, seed), seed, cell.scenario.checks.expect));
   } catch (error) {
+    machine = null;
+    spent = null;
     if (error instanceof InputError) throw error;
     tally.addRun(tallyOfError(error, seed));
   }
@@ -38,7 +56,11 @@ const runSeed = async ({ scenario }: Cell, seed: number, tally: Tally): Promise<
 
 /** Runs the seeds of a lease one after the other. Never rejects for what a run does. */
 export const runLease = async ({ cell, from, to, stop }: LeaseTask): Promise<LeaseAnswer> => {
-  if (current?.hash !== cell.hash) current = cell;
+  if (current?.hash !== cell.hash) {
+    current = cell;
+    machine = null;
+    spent = null;
+  }
   const started = performance.now();
   const cpu = process.threadCpuUsage();
   const tally = new Tally();

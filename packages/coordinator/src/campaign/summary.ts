@@ -1,6 +1,5 @@
 import { formatCount, formatTime } from '../result/format.ts';
 import type { CampaignResult, CellResult } from './campaign-result.ts';
-import { replayOf } from './replay.ts';
 
 const MOST_FAILURES = 50;
 
@@ -49,7 +48,7 @@ export const markdownSummary = (result: CampaignResult): string => {
     lines.push('', '## Failures', '');
     const rows = failures
       .slice(0, MOST_FAILURES)
-      .map((failure) => [failure.cause, failure.count, failure.seed, code(replayOf(failure))]);
+      .map((failure) => [failure.cause, failure.count, failure.seed, code(failure.replay)]);
     lines.push(...table(['cause', 'runs', 'shortest seed', 'again'], rows));
     if (failures.length > MOST_FAILURES) lines.push('', `… and ${failures.length - MOST_FAILURES} more causes.`);
   }

@@ -12,6 +12,8 @@ const MARKS: Readonly<Record<string, (run: JudgedRun) => boolean>> = {
   'abort injected': ({ raw }) => raw.nodes.some(({ counts }) => counts.injected > 0),
   'TLB invalidated': ({ raw }) => raw.nodes.some(({ counts }) => counts.tlbis > 0),
   'message sent again': ({ raw }) => raw.nodes.some(({ counts }) => counts.retransmitted > 0),
+  'fault fired': ({ faults }) => faults.some(({ fired }) => fired > 0),
+  'fault repaired': ({ faults }) => faults.some(({ repaired }) => repaired > 0),
   'old word compared': ({ raw }) => raw.nodes.some(({ comparisons }) => comparisons.length > 0),
   'fetch during a write': ({ judgement }) => judgement.evidence.atomic > 0,
   'fetch after a write': ({ judgement }) => judgement.evidence.completed > 0,
@@ -21,6 +23,12 @@ const MARKS: Readonly<Record<string, (run: JudgedRun) => boolean>> = {
 export const MARK_NAMES: readonly string[] = Object.keys(MARKS);
 
 const NO_EVIDENCE: Readonly<Record<Guarantee, number>> = { eventual: 0, ordered: 0, completed: 0, atomic: 0 };
+
+const firedBy = ({ faults }: JudgedRun): Record<string, number> => {
+  const fired: Record<string, number> = {};
+  for (const fault of faults) fired[fault.kind] = (fired[fault.kind] ?? 0) + fault.fired;
+  return fired;
+};
 
 /** What a judged run adds to a tally. */
 export const tallyOf = (run: JudgedRun, seed: number, expect: readonly string[]): RunTally => {
@@ -38,7 +46,7 @@ export const tallyOf = (run: JudgedRun, seed: number, expect: readonly string[])
     sums: { events, virtualTimePs: raw.endPs, writes: over.length },
     evidence: judgement.evidence,
     rules: Object.fromEntries(judgement.rules.map(({ id, evidence }) => [id, evidence])),
-    faultsFired: {},
+    faultsFired: firedBy(run),
     marks: MARK_NAMES.filter((name) => MARKS[name]!(run)),
     times: {
       writeLatencyPs: over.map(({ begin, end }) => end - begin),

@@ -63,6 +63,10 @@ export const campaignCommand = async (
       ...(redis === undefined ? {} : { redis }),
       ...(jobs === undefined ? {} : { jobs }),
       ...(lease === undefined ? {} : { seedsPerLease: lease }),
+      settings: [
+        ...(options.duration === undefined ? [] : ['--duration', options.duration]),
+        ...options.set.flatMap((set) => ['--set', set]),
+      ],
       queue,
       signal,
       log,
