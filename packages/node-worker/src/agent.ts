@@ -149,6 +149,7 @@ export class Agent implements NodeContext {
   }
 
   *maintain(write: Write): Step<void> {
+    if (this.process.spec.bugs.includes('9') && write.origin !== this.node) return;
     yield this.process.maintenance.cleanInvalidate(this.cpu, this.paOf(write), write.words.length * 4);
   }
 

@@ -37,6 +37,14 @@ export const RODATA_ATTRS: number = stage2Attributes({
 export const attrsOf = (spec: MachineSpec, offset: number): number =>
   offset < spec.kernel.text.end ? TEXT_ATTRS : RODATA_ATTRS;
 
+/** As the range must never be mapped: bug 33. */
+export const WRITABLE_ATTRS: number = stage2Attributes({
+  read: true,
+  write: true,
+  execute: 'el1',
+  memAttr: MEMATTR_NORMAL,
+});
+
 type TextRange = MachineSpec['kernel']['ranges'][number];
 
 /** A range as the parts that differ in {@link attrsOf}: a granule that holds the end of text stays executable. */

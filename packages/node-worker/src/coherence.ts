@@ -137,10 +137,14 @@ export class Coherence {
    * accesses. `number` goes beside them if `pa` is text; -1 lets the home number it.
    */
   *store(cpu: Vcpu, pa: number, words: readonly number[], number: number): Step<void> {
-    const home = homeOf(this.node.spec, pa);
-    this.node.sendMemory(home, link.STORE, pa, cpu.core, number, words, cpu.time);
-    cpu.pendingStores++;
+    this.post(cpu, pa, words, number);
     while (cpu.pendingStores > 0) yield WAIT;
+  }
+
+  /** Begins a {@link store}; a DSB waits for it. */
+  post(cpu: Vcpu, pa: number, words: readonly number[], number: number): void {
+    this.node.sendMemory(homeOf(this.node.spec, pa), link.STORE, pa, cpu.core, number, words, cpu.time);
+    cpu.pendingStores++;
   }
 
   /** The home's side of {@link store}. */

@@ -75,7 +75,7 @@ export class CoreCpu implements KernelCpu {
       stage1LeafLo(config, page, 3, FIXMAP_ATTRS),
       stage1LeafHi(config, page, 3, FIXMAP_ATTRS),
     );
-    yield node.maintenance.dsb(cpu);
+    if (!this.hasBug('13')) yield node.maintenance.dsb(cpu);
     yield node.maintenance.isb(cpu);
     return FIXMAP_TEXT_POKE + (node.layout.imageIpa + offset - page);
   }
@@ -93,7 +93,9 @@ export class CoreCpu implements KernelCpu {
   private *storeEntry(ipa: number, lo: number, hi: number): Step<void> {
     const { node, cpu } = this;
     // The tables lie outside the linear map that numalab builds, so the VA step is left out: stage 2 is not.
-    if (yield node.reach(cpu, ipa, ACCESS_WRITE)) yield node.coherence.store(cpu, ipa, [lo, hi], 0);
+    if (!(yield node.reach(cpu, ipa, ACCESS_WRITE))) return;
+    if (this.hasBug('13')) node.coherence.post(cpu, ipa, [lo, hi], 0);
+    else yield node.coherence.store(cpu, ipa, [lo, hi], 0);
   }
 
   linearAlias(offset: number): number {
@@ -108,6 +110,10 @@ export class CoreCpu implements KernelCpu {
     const { spec, layout } = this.node;
     if (spec.strategy !== 'stage1' || offset < layout.spanStart || offset >= layout.spanEnd) return [];
     return layout.copyPa.slice(1).map((copy) => linearVa(spec, copy + offset - layout.spanStart));
+  }
+
+  private hasBug(id: string): boolean {
+    return this.node.spec.bugs.includes(id);
   }
 
   isOnNode0(): boolean {

@@ -1,6 +1,6 @@
 import { type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
-import { LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
+import { GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -184,12 +184,26 @@ export class Maintenance {
     }
   }
 
+  /** What becomes of an operation that the table editor asks for, after one of kind `last`; null: it is left out. */
+  private asBugsHaveIt(op: TableOp, last: TableOp['op'] | null): TableOp | null {
+    const { bugs, granule } = this.node.spec;
+    if (bugs.length === 0) return op;
+    if (op.op === 'dsb' && last === 'tlbi' && bugs.includes('27')) return null;
+    if (op.op !== 'tlbi') return op;
+    if (bugs.includes('28')) return null;
+    const isWrong = bugs.includes('14') && op.kind === 'ipas2e1is';
+    return isWrong ? { ...op, ipa: op.ipa! + GRANULES[granule].bytes } : op;
+  }
+
   /** Performs what the table editor asks for between its stores. */
   *perform<Result>(cpu: Vcpu, edit: Generator<TableOp, Result>): Step<Result> {
+    let last: TableOp['op'] | null = null;
     for (;;) {
       const step = edit.next();
       if (step.done === true) return step.value;
-      const op = step.value;
+      const op = this.asBugsHaveIt(step.value, last);
+      last = step.value.op;
+      if (op === null) continue;
       if (op.op === 'isb') yield this.isb(cpu);
       else if (op.op === 'dsb') yield this.dsb(cpu);
       else if (op.op === 'tlbi') yield this.broadcast(cpu, TLBI_OF[op.kind]!, op.ipa ?? 0);

@@ -154,7 +154,12 @@ const stage2Of = (node: NodeProcess): NodeReport['stage2'] => {
 const tablesOf = (node: NodeProcess): NodeReport['tables'] => {
   if (node.tables === null) return null;
   const { config, pool } = node.tables;
-  return { vtcr: config.vtcr, vttbr: config.vttbr, paMax: config.paMax, usedPages: pool.used };
+  return {
+    vtcr: config.vtcr,
+    vttbr: node.spec.bugs.includes('31') ? config.vttbr | 1n : config.vttbr,
+    paMax: config.paMax,
+    usedPages: pool.used,
+  };
 };
 
 /** Collects what the run left on a node. The machine must be quiet. */

@@ -93,6 +93,8 @@ export interface MachineSpec {
   readonly journal: boolean;
   readonly workload: WorkloadSpec;
   readonly writers: readonly WriterSpec[];
+  /** Known bugs that are switched on. The right code asks for its own; nothing else knows of them. */
+  readonly bugs: readonly string[];
   /** What breaks; null: nothing. */
   readonly faults: FaultPlan | null;
 }

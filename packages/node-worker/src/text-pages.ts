@@ -1,7 +1,7 @@
 import { assert, type Step, WAIT } from '@numalab/base';
 import { ENOMEM, GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import { type CopyName, PRIMARY_NODE } from '@numalab/protocols';
-import { attrsOf } from './boot.ts';
+import { attrsOf, WRITABLE_ATTRS } from './boot.ts';
 import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -77,10 +77,11 @@ export class TextPages {
     if (this.stateOf(page) === copy) return;
     const offset = page * this.bytes;
     const toPrimary = copy === 'primary' || node.isShared(offset);
+    const attrs = node.spec.bugs.includes('33') ? WRITABLE_ATTRS : attrsOf(node.spec, offset);
     const pa = toPrimary ? node.primaryOf(offset) : node.copyOf(offset);
     // Before the leaf is there: from its store on a core may see the copy.
     node.applyLog.mapped(page, toPrimary && node.id !== PRIMARY_NODE, cpu.time);
-    yield this.edit(cpu, () => this.tables.editor.map(this.ipaOf(page), this.bytes, pa, attrsOf(node.spec, offset)));
+    yield this.edit(cpu, () => this.tables.editor.map(this.ipaOf(page), this.bytes, pa, attrs));
     if (copy === 'own') this.states.delete(page);
     else this.states.set(page, copy);
     const waiting = this.waiting.get(page) ?? [];

@@ -1,5 +1,6 @@
 import { InputError } from '@numalab/base';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { BUG_IDS } from '../bugs/catalogue.ts';
 import type { SeedRange } from '../campaign/seed-set.ts';
 import type { LoadOptions } from '../scenario/load.ts';
 import type { CommandContext } from './context.ts';
@@ -143,13 +144,15 @@ export const checkMachineOptions = (options: MachineOptions, modes: readonly str
     throw new InputError('--placement', 'cluster is not built yet; there are inline and threads');
   }
   if (options.processes !== undefined) throw new InputError('--processes', 'needs --placement cluster');
-  const [bug] = options.bug;
-  if (bug !== undefined) throw new InputError('--bug', `there is no bug ${bug.slice(0, 40)}; none are built yet`);
+  const unknown = options.bug.find((bug) => !BUG_IDS.includes(bug));
+  if (unknown !== undefined) {
+    throw new InputError('--bug', `there is no bug ${unknown.slice(0, 40)}; there are ${BUG_IDS.join(', ')}`);
+  }
 };
 
 /** The part of the options that changes the scenario. */
 export const loadOptionsOf = (options: MachineOptions): LoadOptions => ({
-  set: options.set,
+  set: options.bug.length === 0 ? options.set : [...options.set, `bugs=${JSON.stringify(options.bug)}`],
   protocol: options.protocol,
   duration: options.duration,
   mode: options.mode,

@@ -132,6 +132,11 @@ const addCatalogues = (program: Command, run: Runner): void => {
     .description('the built-in update protocols')
     .option('--json', 'print one JSON document', false)
     .action((options) => run(async (context) => (await import('./protocols.ts')).protocolsCommand(options, context)));
+  program
+    .command('bugs')
+    .description('the known bugs that --bug switches on')
+    .option('--json', 'print one JSON document', false)
+    .action((options) => run(async (context) => (await import('./bugs.ts')).bugsCommand(options, context)));
 };
 
 /** Settings that subcommands copy from their parent when they are made, so they come first. */

@@ -16,6 +16,7 @@ export const replayLine = (scenario: Scenario, options: MachineOptions): string 
   ];
   if (options.protocol !== undefined) words.push('--protocol', options.protocol);
   if (options.duration !== undefined) words.push('--duration', options.duration);
+  for (const bug of options.bug) words.push('--bug', bug);
   for (const set of options.set) words.push('--set', set);
   return words.map(quote).join(' ');
 };

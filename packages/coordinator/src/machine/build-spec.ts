@@ -155,6 +155,7 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,
     journal: hypervisor.journal,
+    bugs: overrides.strategy === 'none' ? [] : scenario.bugs,
     nestedTlb: machine.caches.nested,
     fetchAhead: machine.caches.fetchAhead > 0,
     workload,

@@ -48,6 +48,7 @@ export const describeScenario = (scenario: Scenario): Record<string, unknown> =>
     workload: { duration: formatDuration(durationPs), ...otherWork },
     faults: scenario.faults.map(describeFault),
     checks: scenario.checks,
+    bugs: scenario.bugs,
     comparison: scenario.comparison,
   };
 };

@@ -178,6 +178,7 @@ export const resolveScenario = (
     workload: { durationPs: duration, ...workload },
     faults: resolveFaults(input, machine, context),
     checks: input.checks,
+    bugs: input.bugs,
     comparison: input.comparison,
   };
 };

@@ -25,6 +25,7 @@ export interface ScenarioInput {
   readonly workload: WorkloadInput;
   readonly faults: readonly FaultInput[];
   readonly checks: ChecksScenario;
+  readonly bugs: readonly string[];
   readonly comparison: boolean;
 }
 

@@ -231,5 +231,7 @@ export interface Scenario {
   readonly faults: readonly Fault[];
   readonly checks: ChecksScenario;
   /** Also run without replication, to compare. */
+  /** Known bugs that are switched on: numbers of the catalogue. */
+  readonly bugs: readonly string[];
   readonly comparison: boolean;
 }

@@ -1,5 +1,6 @@
 import { LATENCY_PROFILES } from '@numalab/machine';
 import { z } from 'zod';
+import { BUG_IDS } from '../bugs/catalogue.ts';
 import type { ScenarioInput } from './scenario-input.ts';
 import { faultSchema } from './schema-faults.ts';
 import { kernel } from './schema-kernel.ts';
@@ -97,6 +98,7 @@ const scenarioZod = z.strictObject({
   workload: workloadSchema,
   faults: z.array(faultSchema).default([]).describe('What breaks'),
   checks: checksSchema,
+  bugs: z.array(z.enum(BUG_IDS)).default([]).describe('Known bugs that are switched on'),
   comparison: flag().default(true).describe('Also run without replication, to compare'),
 });
 

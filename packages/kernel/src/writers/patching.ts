@@ -39,7 +39,7 @@ function* patchTextNosync(cpu: KernelCpu, store: PatchStore, on: boolean): Step<
     yield cpu.cleanInvalidate(cpu.imageAlias(store.offset), store.size);
     yield patchCopies(cpu, store.offset, words);
     cpu.storesOver();
-  }
+  } else cpu.lost(store.offset);
 }
 
 /** ftrace_modify_code: load the old instruction, compare, patch. */
