@@ -34,6 +34,18 @@ describe('a kernel that keeps a copy of its text on every node', () => {
     expect(judgement.evidence.completed).toBeGreaterThan(10);
   });
 
+  it('holds completed while one core patches after the other', async () => {
+    const { judgement } = await run(stage1('jump-label, cpus: [0]'));
+    expect(judgement.held).toBe('completed');
+    expect(judgement.evidence.completed).toBeGreaterThan(10);
+  });
+
+  it('does not hold ordered when cores patch at once: the hook runs outside patch_lock', async () => {
+    const { judgement } = await run(stage1('jump-label', 'machine.coresPerNode=1'));
+    const ordered = judgement.refuted.find(({ level }) => level === 'ordered');
+    expect(ordered?.message).toMatch(/^node \d applied write \d+ before write \d+$/);
+  });
+
   it('leaves the literals of ftrace, which are not hooked, on node 0 alone', async () => {
     const judged = await run(stage1('ftrace-literal'));
     expect(brokenRules(judged)).toEqual(['R1']);
