@@ -26,7 +26,7 @@ import {
   storeIss,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
-import { EL2_BUSY, EL2_NONE, EL2_WAITING, type Vcpu } from './vcpu.ts';
+import { EL2_BUSY, EL2_NONE, type Vcpu } from './vcpu.ts';
 
 /** What became of a trapped store. */
 export const RETRY = 0;
@@ -145,7 +145,7 @@ export class El2 {
     // The entry may be broken for an edit that is under way: then it is whole again when the lock is free.
     yield this.lock(cpu);
     this.unlock(cpu);
-    cpu.el2 = EL2_WAITING;
+    node.waitsInEl2(cpu);
     yield* node.textPages.wait(cpu, node.textPages.pageOf(offset));
     cpu.el2 = EL2_BUSY;
     return RETRY;
@@ -263,7 +263,7 @@ export class El2 {
     cpu.replyBytes = null;
     node.submit(cpu.core, submission, cpu.time);
     node.sendProbes(first >> 2, false, cpu.time);
-    cpu.el2 = EL2_WAITING;
+    node.waitsInEl2(cpu);
     while (cpu.replyNumber < 0) yield WAIT;
     cpu.el2 = EL2_BUSY;
     if (store.pending) node.resolve(store, cpu.replyBytes!);

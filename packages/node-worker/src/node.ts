@@ -27,7 +27,7 @@ import { Observations } from './observations.ts';
 import type { KernelText, MachineSpec } from './spec.ts';
 import type { Stage1Map } from './stage1-map.ts';
 import { TextPages } from './text-pages.ts';
-import { EL2_BUSY, EL2_NONE, MODE_TASK, MODE_WALK, Vcpu } from './vcpu.ts';
+import { EL2_BUSY, EL2_NONE, EL2_WAITING, MODE_TASK, MODE_WALK, Vcpu } from './vcpu.ts';
 import { Walk } from './walk.ts';
 import { FunctionPicker } from './walk-model.ts';
 import type { Wire } from './wire.ts';
@@ -534,7 +534,15 @@ export class NodeProcess extends link.Process {
     }
   }
 
+  /** A core begins to wait in EL2 for its store or for a page: it counts as stopped, for what it waits for may need that. */
+  waitsInEl2(cpu: Vcpu): void {
+    cpu.el2 = EL2_WAITING;
+    if (this.halting) this.coreHalted(cpu, cpu.time);
+  }
+
+  /** Counts a core as stopped, once. */
   private coreHalted(cpu: Vcpu, at: number): void {
+    if (cpu.haltCounted) return;
     cpu.haltCounted = true;
     if (--this.haltsMissing === 0) this.wakeLater(this.agentCpu, at);
   }
@@ -542,7 +550,7 @@ export class NodeProcess extends link.Process {
   /** A core is about to leave EL2: it stays while the node is halted. */
   *beforeEret(cpu: Vcpu): Step<void> {
     while (this.halting) {
-      if (!cpu.haltCounted) this.coreHalted(cpu, cpu.time);
+      this.coreHalted(cpu, cpu.time);
       this.haltedInEl2.push(cpu);
       yield WAIT;
     }
@@ -551,7 +559,7 @@ export class NodeProcess extends link.Process {
   /** All cores stand still: those that are still to stop have stopped. */
   countStanding(at: number): void {
     if (!this.halting) return;
-    for (const cpu of this.cpus) if (cpu !== this.agentCpu && !cpu.haltCounted) this.coreHalted(cpu, at);
+    for (const cpu of this.cpus) if (cpu !== this.agentCpu) this.coreHalted(cpu, at);
   }
 
   /** A new agent lets go what an earlier one had stopped. */
