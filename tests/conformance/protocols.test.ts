@@ -3,7 +3,7 @@ import { FRAME, type Frame } from '@numalab/interconnect';
 import { APPLY_COPY, APPLY_MAP, APPLY_PRIMARY, APPLY_UNMAP } from '@numalab/node-worker';
 import { PROTOCOLS } from '@numalab/protocols';
 import { describe, expect, it } from 'vitest';
-import { brokenRules, run, type Setup } from './machine.ts';
+import { brokenRules, run, type Setup, writers } from './machine.ts';
 
 const NAMES = Object.keys(PROTOCOLS);
 
@@ -95,6 +95,31 @@ describe('stop-machine', () => {
         }
       }
     }
+  });
+});
+
+describe('a store that traps while the cores are being stopped', () => {
+  it.each([1, 2, 3])('does not keep them from stopping, seed %i', async (seed) => {
+    const judged = await run({
+      protocol: 'stop-machine',
+      seed,
+      set: [
+        'machine.nodes=1',
+        'machine.coresPerNode=2',
+        'workload.duration=20us',
+        'workload.duty=0.01',
+        writers('{kind: synthetic, rate: 100k/s}', '{kind: ftrace, rate: 10k/s}', '{kind: synthetic, rate: 100k/s}'),
+      ],
+      checks: { minEvidence: 0 },
+    });
+    expect(brokenRules(judged)).toEqual([]);
+  });
+});
+
+describe('two writers that patch the same sites', () => {
+  it('break no rule', async () => {
+    const set = ['workload.duration=400us', writers('{kind: ftrace, rate: 100k/s}', '{kind: ftrace, rate: 100k/s}')];
+    expect(brokenRules(await run({ protocol: 'ack', set }))).toEqual([]);
   });
 });
 

@@ -5,13 +5,15 @@ import type { Version } from './timeline.ts';
 
 /**
  * Verifies K1 for one word: a writer that loaded the old word to compare it found what the order held at some moment between
- * issue and end, and what it expected. When: at the end of a run. Does not verify: writers that do not compare. `versions` are
- * in the order of numbers. Comparisons times the logarithm of versions.
+ * issue and end, and what it expected. When: at the end of a run. Does not verify: writers that do not compare, and what one
+ * expects of a word that another CPU patches too: writers of one kind may share sites and know nothing of each other.
+ * `writerOf` gives the CPU of a write; `versions` are in the order of numbers. Comparisons times the logarithm of versions.
  */
 export const judgeComparisons = (
   word: number,
   versions: readonly Version[],
   comparisons: readonly Comparison[],
+  writerOf: (number: number) => number,
 ): Finding[] => {
   if (comparisons.length === 0) return [];
   const findings: Finding[] = [];
@@ -32,7 +34,7 @@ export const judgeComparisons = (
       report(`${who} and found ${hex(value)} of write ${number}, which the order did not hold there`);
     } else if (missed !== undefined && missed.end < issue) {
       report(`write ${missed.number} had ended at ${ns(missed.end)}, and ${who} and found write ${number}`);
-    } else if (expected >= 0) {
+    } else if (expected >= 0 && versions.every((version) => version.number === 0 || writerOf(version.number) === cpu)) {
       report(
         `${who} and found ${hex(value)} of write ${number} where its own last write should have left ${hex(expected)}`,
       );

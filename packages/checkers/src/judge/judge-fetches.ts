@@ -77,7 +77,7 @@ export const judgeFetches = (
     const judged = judgeWord(word, versions, wordLogs, shortest);
     for (const { message, timePs } of judged.invented) invented.push({ id: 'R3', message, timePs });
     late.push(...lateExecutions(word, judged.sights, writerOf, own.syncs));
-    comparisons.push(...judgeComparisons(word, versions, own.compared));
+    comparisons.push(...judgeComparisons(word, versions, own.compared, writerOf));
     sightsOf.set(word, judged.sights);
     evidence.completed += judged.completedEvidence;
     evidence.atomic += judged.atomicEvidence;
