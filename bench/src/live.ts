@@ -1,0 +1,32 @@
+import { loadScenario, runLiveScenario } from '@numalab/coordinator';
+import type { Figure } from './figure.ts';
+import { naiveBroadcast } from './naive-broadcast.ts';
+
+const MS = 3000;
+const NODES = 4;
+const IN_FLIGHT = 16;
+
+/** Writes that `protocol` retires a second in scenarios/live.yaml. Throws if the run does not pass. */
+const liveRate = async (protocol: string): Promise<number> => {
+  const scenario = loadScenario('live', { mode: 'live', protocol, duration: `${MS}ms` });
+  const { result } = await runLiveScenario(scenario, { seed: 1 });
+  if (result.verdict !== 'pass') throw new Error(`live, ${protocol}: ${result.verdict}: ${result.reason}`);
+  return result.rate.writesPerSecond;
+};
+
+const figure = (protocol: string, target: number) => async (): Promise<Figure> => {
+  const before = await naiveBroadcast(NODES, IN_FLIGHT, MS);
+  const rate = await liveRate(protocol);
+  const after = await naiveBroadcast(NODES, IN_FLIGHT, MS);
+  const naive = (before + after) / 2;
+  return {
+    name: `live ${protocol}`,
+    value: `${Math.round(rate).toLocaleString('en')} writes/s, ${(rate / naive).toFixed(1)} × naive`,
+    target: `${target.toLocaleString('en')}/s`,
+    note: `${NODES} nodes, ${IN_FLIGHT} in flight; naive postMessage broadcast ${Math.round(before).toLocaleString('en')} before and ${Math.round(after).toLocaleString('en')} after`,
+  };
+};
+
+/** Writes a second on threads that race, beside the same with postMessage in the same run. */
+export const liveDirect: () => Promise<Figure> = figure('direct', 200_000);
+export const liveAck: () => Promise<Figure> = figure('ack', 50_000);

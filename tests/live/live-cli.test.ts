@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const CLI = fileURLToPath(new URL('../../packages/coordinator/src/cli.ts', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+  readonly ms: number;
+}
+
+/** Runs numalab; SIGINT is sent after `interruptMs`. `ms` is the time from there to its end. */
+const numalab = async (args: readonly string[], interruptMs = Infinity): Promise<Ended> => {
+  const child = spawn(process.execPath, [CLI, ...args]);
+  let out = '';
+  let err = '';
+  let since = performance.now();
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  child.stderr.on('data', (data) => {
+    err += data;
+  });
+  const timer = Number.isFinite(interruptMs)
+    ? setTimeout(() => {
+        since = performance.now();
+        child.kill('SIGINT');
+      }, interruptMs)
+    : undefined;
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  clearTimeout(timer);
+  return { code, out, err, ms: performance.now() - since };
+};
+
+const SMALL = ['--set', 'machine.nodes=2', '--set', 'machine.coresPerNode=4', '--set', 'machine.memoryPerNode=512MiB'];
+
+test('a live run prints one JSON document without virtual time', async () => {
+  const { code, out, err } = await numalab([
+    'run',
+    'live',
+    '--mode',
+    'live',
+    '--duration',
+    '300ms',
+    '--json',
+    ...SMALL,
+  ]);
+  expect([code, err]).toEqual([0, '']);
+  const result = JSON.parse(out);
+  expect(result).toMatchObject({ mode: 'live', digest: null, virtualTimePs: null, verdict: 'pass', latencyScale: 0 });
+  expect(result.rate.inFlight).toBe(16);
+  expect(result.rateAlone.inFlight).toBe(1);
+  expect(result.writes.retired).toBeGreaterThan(0);
+  expect(result.history.recorded).toBeGreaterThan(0);
+  expect(result.guarantee).toMatchObject({ declared: 'completed' });
+}, 30_000);
+
+test('SIGINT ends a live run soon, with what there is', async () => {
+  const { code, out, ms } = await numalab(
+    ['run', 'live', '--mode', 'live', '--duration', '60s', '--json', ...SMALL],
+    3000,
+  );
+  expect(code).toBe(130);
+  expect(JSON.parse(out)).toMatchObject({ interrupted: true });
+  // Two seconds on a machine of one's own.
+  expect(ms).toBeLessThan(10_000);
+}, 30_000);
+
+test('what live cannot do is refused in one line', async () => {
+  const refused = await numalab(['run', 'live', '--mode', 'live', '--set', 'replication.strategy=none']);
+  expect(refused).toMatchObject({ code: 2, out: '' });
+  expect(refused.err).toMatch(/replication\.strategy: must be stage2 in live\n$/);
+}, 30_000);
