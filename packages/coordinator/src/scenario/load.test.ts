@@ -302,6 +302,9 @@ describe('paths', () => {
 });
 
 describe('built-in scenarios', () => {
+  /** `live` is the one that is not for virtual time. */
+  const optionsFor = (id: string): LoadOptions => ({ checkFiles: false, mode: id === 'live' ? 'live' : 'sim' });
+
   it('are there, say how editors find the schema, and load', () => {
     const ids = builtinScenarioIds();
     const needed = [
@@ -315,7 +318,7 @@ describe('built-in scenarios', () => {
     ];
     expect(ids).toEqual(expect.arrayContaining(needed));
     for (const id of ids) {
-      expect(loadScenario(id, { checkFiles: false }).name).toBe(id);
+      expect(loadScenario(id, optionsFor(id)).name).toBe(id);
       const [first] = readFileSync(join(SCENARIO_FOLDER, `${id}.yaml`), 'utf8').split('\n');
       expect(first).toBe('# yaml-language-server: $schema=./numalab.schema.json');
     }
@@ -327,8 +330,8 @@ describe('built-in scenarios', () => {
 
   it('printed with all defaults are the same scenarios', () => {
     for (const id of builtinScenarioIds()) {
-      const scenario = loadScenario(id, { checkFiles: false });
-      const again = parseScenario(scenarioYaml(scenario), { checkFiles: false });
+      const scenario = loadScenario(id, optionsFor(id));
+      const again = parseScenario(scenarioYaml(scenario), optionsFor(id));
       expect({ ...again, name: id, file: scenario.file }).toEqual(scenario);
     }
   });
