@@ -141,6 +141,7 @@ describe('campaign', () => {
     [[], "required option '--seeds"],
     [['--seeds', '1..2', '--protocol', 'ack,,post'], 'empty entry'],
     [['--seeds', '1..2', '--protocol', 'akc'], 'no built-in protocol akc'],
+    [['--seeds', '1..2', '--bug', 'moth'], '--bug: there is no bug moth'],
     [['--seeds', '1..2', '--topology', 'moon'], '--topology: '],
     [['--seeds', '1..2', '--metrics-port', '1', '--metrics-host', '192.0.2.1'], '--metrics-port: 192.0.2.1:1'],
     [['--seeds', '1..2', '--out', '/dev/null/x'], '--out: '],
@@ -159,11 +160,16 @@ describe('metrics', () => {
     const { child, ended, says } = start([
       ...['campaign', ...SHORT, '--seeds', '1..100000', '--jobs', '1', '--lease', '2', '--metrics-port', '0'],
     ]);
-    await says('metrics are served');
-    await says('"port":');
+    // The whole of the line that tells the port.
+    const { address } = JSON.parse((await says('metrics are served"}\n')).split('\n')[0]!);
+    expect(address.address).toBe('127.0.0.1');
+    const response = await fetch(`http://127.0.0.1:${address.port}/metrics`);
+    expect(response.headers.get('content-type')).toContain('text/plain');
+    const text = await response.text();
+    expect(text).toContain('# TYPE numalab_runs_total counter\n');
+    expect(text).toMatch(/^numalab_campaign_runs_requested 100000$/m);
+    expect((await fetch(`http://127.0.0.1:${address.port}/`)).status).toBe(404);
     child.kill('SIGTERM');
-    const { stderr, code } = await ended;
-    expect(code).toBe(130);
-    expect(JSON.parse(stderr.split('\n')[0]!).address).toMatchObject({ address: '127.0.0.1' });
+    expect((await ended).code).toBe(130);
   });
 });

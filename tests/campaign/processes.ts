@@ -6,8 +6,11 @@ export interface Running {
   readonly child: ChildProcess;
   /** Resolves when it has ended. */
   readonly ended: Promise<Outcome>;
-  /** Resolves once what it printed on standard output and error so far has the text; rejects if it ends before. */
-  says(text: string): Promise<void>;
+  /**
+   * Resolves once what it printed on standard output or error has the text, with all that it printed there until then; rejects
+   * if it ends before.
+   */
+  says(text: string): Promise<string>;
 }
 
 /** Starts `numalab ARGS`. */
@@ -28,12 +31,13 @@ export const start = (args: readonly string[], env: Readonly<Record<string, stri
   const ended = new Promise<Outcome>((done) => {
     child.on('close', (code) => done({ code, ...printed }));
   });
-  const says = (text: string): Promise<void> =>
+  const says = (text: string): Promise<string> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        if (!printed.stderr.includes(text) && !printed.stdout.includes(text)) return;
+        const found = [printed.stderr, printed.stdout].find((all) => all.includes(text));
+        if (found === undefined) return;
         listeners.delete(look);
-        resolve();
+        resolve(found);
       };
       listeners.add(look);
       look();

@@ -10,7 +10,7 @@ import { markdownSummary } from '../campaign/summary.ts';
 import { CampaignProgressLine } from './campaign-progress.ts';
 import { type CommandContext, EXIT_BUG, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS, EXIT_UNKNOWN } from './context.ts';
 import { commandLog } from './log.ts';
-import type { CampaignCommandOptions } from './options.ts';
+import { type CampaignCommandOptions, settingsOf } from './options.ts';
 import { OutputFolder, writeOutputFile } from './output-folder.ts';
 
 const EXIT_OF: Readonly<Record<Verdict, number>> = { pass: EXIT_PASS, fail: EXIT_FAIL, unknown: EXIT_UNKNOWN };
@@ -47,7 +47,7 @@ export const campaignCommand = async (
   const scenarios = matrix(references.length === 0 ? ['small'] : references, {
     protocols: options.protocol,
     topologies: options.topology,
-    set: options.set,
+    set: settingsOf(options),
     duration: options.duration,
   });
   const folder = out === undefined ? null : new OutputFolder('--out', out);
@@ -65,6 +65,7 @@ export const campaignCommand = async (
       ...(lease === undefined ? {} : { seedsPerLease: lease }),
       settings: [
         ...(options.duration === undefined ? [] : ['--duration', options.duration]),
+        ...options.bug.flatMap((bug) => ['--bug', bug]),
         ...options.set.flatMap((set) => ['--set', set]),
       ],
       queue,

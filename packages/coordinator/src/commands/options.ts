@@ -58,6 +58,7 @@ export interface CampaignCommandOptions {
   readonly protocol: readonly string[];
   readonly topology: readonly string[];
   readonly faults: 'none' | 'swarm';
+  readonly bug: readonly string[];
   readonly set: readonly string[];
   readonly duration?: string;
   /** Folder of the journal. */
@@ -137,6 +138,15 @@ export const addMachineOptions = (command: Command): Command =>
     .option('--json', 'print one JSON document', false)
     .option('--quiet', 'print less', false);
 
+/** What `--set` and `--bug` change in a scenario. Throws InputError for a bug that there is not. */
+export const settingsOf = ({ bug, set }: Pick<MachineOptions, 'bug' | 'set'>): readonly string[] => {
+  const unknown = bug.find((id) => !BUG_IDS.includes(id));
+  if (unknown !== undefined) {
+    throw new InputError('--bug', `there is no bug ${unknown.slice(0, 40)}; there are ${BUG_IDS.join(', ')}`);
+  }
+  return bug.length === 0 ? set : [...set, `bugs=${JSON.stringify(bug)}`];
+};
+
 /** Refuses what can be asked for but does not exist yet. Throws InputError. */
 export const checkMachineOptions = (options: MachineOptions, modes: readonly string[] = ['sim']): void => {
   if (!modes.includes(options.mode)) throw new InputError('--mode', `${options.mode} is not for this command`);
@@ -144,15 +154,12 @@ export const checkMachineOptions = (options: MachineOptions, modes: readonly str
     throw new InputError('--placement', 'cluster is not built yet; there are inline and threads');
   }
   if (options.processes !== undefined) throw new InputError('--processes', 'needs --placement cluster');
-  const unknown = options.bug.find((bug) => !BUG_IDS.includes(bug));
-  if (unknown !== undefined) {
-    throw new InputError('--bug', `there is no bug ${unknown.slice(0, 40)}; there are ${BUG_IDS.join(', ')}`);
-  }
+  settingsOf(options);
 };
 
 /** The part of the options that changes the scenario. */
 export const loadOptionsOf = (options: MachineOptions): LoadOptions => ({
-  set: options.bug.length === 0 ? options.set : [...options.set, `bugs=${JSON.stringify(options.bug)}`],
+  set: settingsOf(options),
   protocol: options.protocol,
   duration: options.duration,
   mode: options.mode,

@@ -27,6 +27,7 @@ export const addCampaign = (program: Command, run: Runner): void => {
     .option('--protocol <list>', 'each of these update protocols (a,b), instead of the scenario’s', commaList, [])
     .option('--topology <list>', 'each of these distances (a,b), instead of the scenario’s', commaList, [])
     .addOption(new Option('--faults <which>', 'faults drawn from the seed').choices(['none', 'swarm']).default('none'))
+    .option('--bug <id>', 'switch on a known bug (repeatable)', collect, [])
     .option('--set <path=value>', 'change the scenarios, such as machine.nodes=8 (repeatable)', collect, [])
     .option('--duration <time>', 'how long to run, such as 2ms, instead of the scenario’s')
     .option('--out <dir>', 'journal, from which the campaign resumes, and result')
