@@ -1,5 +1,9 @@
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { replayFromLive } from '@numalab/coordinator';
 import { expect, test } from 'vitest';
 
 const CLI = fileURLToPath(new URL('../../packages/coordinator/src/cli.ts', import.meta.url));
@@ -72,4 +76,29 @@ test('what live cannot do is refused in one line', async () => {
   const refused = await numalab(['run', 'live', '--mode', 'live', '--set', 'replication.strategy=none']);
   expect(refused).toMatchObject({ code: 2, out: '' });
   expect(refused.err).toMatch(/replication\.strategy: must be stage2 in live\n$/);
+}, 30_000);
+
+test('a recorded live order gives the same memory and verdict in virtual time', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'numalab-live-'));
+  try {
+    const few = ['--set', 'kernel.writers=[{kind: synthetic, width: 4, inFlight: 4, writes: 200}]'];
+    const { code } = await numalab([
+      'run',
+      'live',
+      '--mode',
+      'live',
+      '--duration',
+      '100ms',
+      '--out',
+      folder,
+      ...few,
+      ...SMALL,
+    ]);
+    expect(code).toBe(0);
+    const replayed = await replayFromLive(folder, 1);
+    expect(replayed).toMatchObject({ live: 'pass', sim: 'pass', differences: [] });
+    expect(replayed.rows).toBeGreaterThanOrEqual(150);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }, 30_000);

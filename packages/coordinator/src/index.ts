@@ -19,6 +19,7 @@ export {
   runMachine,
 } from './engine/run-machine.ts';
 export { judgeLiveRun } from './live/judge-run.ts';
+export { type ReplayedOrder, replayFromLive } from './live/live-order-file.ts';
 export { type LiveResult, type LiveScenarioRun, runLiveScenario } from './live/live-result.ts';
 export { type LiveOptions, type LiveRun, runLiveThreads } from './live/run-threads.ts';
 export { buildSpec, type PreparedMachine, type SpecOverrides } from './machine/build-spec.ts';

@@ -52,6 +52,22 @@ const addRun = (program: Command, run: Runner): void => {
     );
 };
 
+const addReplay = (program: Command, run: Runner): void => {
+  program
+    .command('replay')
+    .description('the recorded order of a live run (run --mode live --out DIR), in virtual time')
+    .argument('<dir>', 'folder of the run')
+    .option('--from-live', 'feed the order to the simulator and compare what both left', false)
+    .option('--seed <n>', 'seed of every random choice', wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
+    .option('--json', 'print one JSON document', false)
+    .action((directory: string, options) =>
+      run(async (context) => {
+        const { replayFromLiveCommand } = await import('./replay-from-live.ts');
+        return replayFromLiveCommand(directory, options, context);
+      }),
+    );
+};
+
 const nodeOption = (): Option =>
   new Option('--node <n>', 'whose tables').argParser(wholeNumber(0, LAST_NODE)).makeOptionMandatory();
 const atOption = (): Option =>
@@ -177,6 +193,7 @@ export const main = async (args: readonly string[], context: CommandContext): Pr
     code = await verb(context);
   };
   addRun(program, run);
+  addReplay(program, run);
   addCampaign(program, run);
   addTables(program, run);
   addInspection(program, run);

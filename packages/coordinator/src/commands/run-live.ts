@@ -1,5 +1,6 @@
 import { InputError } from '@numalab/base';
 import type { Verdict } from '@numalab/checkers';
+import { MEMORY_FILE, ORDER_FILE, orderCsv, orderMemory } from '../live/live-order-file.ts';
 import { liveReportLines, liveVerdictLine } from '../live/live-report-text.ts';
 import { runLiveScenario } from '../live/live-result.ts';
 import { scenarioYaml } from '../scenario/describe.ts';
@@ -34,7 +35,7 @@ export const runLiveCommand = async (
   folder?.probe('report.txt');
   const progress = new Progress(context, options.quiet);
   progress.begin(scenario.name);
-  const { result } = await runLiveScenario(scenario, {
+  const { result, prepared, run } = await runLiveScenario(scenario, {
     seed: options.seed,
     signal,
     progress: (ms) => progress.update(ms * PS_PER_MS, scenario.workload.durationPs),
@@ -44,6 +45,11 @@ export const runLiveCommand = async (
   context.setExitCode(code);
   folder?.write('report.txt', `${liveReportLines(result, REPORT_COLUMNS).join('\n')}\n`);
   folder?.write('scenario.yaml', scenarioYaml(scenario));
+  const order = folder === null || !run.rested ? null : orderCsv(prepared.spec, run);
+  if (order !== null) {
+    folder?.write(ORDER_FILE, order);
+    folder?.write(MEMORY_FILE, JSON.stringify(orderMemory(run, result.verdict)));
+  }
   folder?.write('result.json', `${JSON.stringify(result, null, 2)}\n`);
   if (options.json) context.printJson(result);
   else context.print(...(options.quiet ? [liveVerdictLine(result)] : liveReportLines(result, columns)));

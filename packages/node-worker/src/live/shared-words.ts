@@ -81,11 +81,40 @@ export const threadWord = (thread: number): number => THREADS + thread * LINE;
 // Newer than the library that the compiler knows; without it a spinning thread slows its hyper-thread down.
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {});
 
-/** Looks this often, some 100 microseconds, before the hypervisor sleeps; a node at most so often, by what it paid last time. */
-const SPINS = 2000;
-const NODE_MAX_SPINS = 1000;
-const NODE_MIN_SPINS = 16;
+/**
+ * A thread looks this often, some 100 microseconds, before it sleeps; less often after it has looked in vain, because on a
+ * busy machine spinning only keeps from running whoever is waited for; and in earnest again now and then.
+ */
+const HYPERVISOR_SPINS = 2000;
+const NODE_SPINS = 1000;
+const MIN_SPINS = 16;
 const TRIAL_WAITS = 256;
+
+/** Spinning that goes by what it paid last time. */
+class Spinning {
+  private readonly max: number;
+  private spins: number;
+  private waits = 0;
+
+  constructor(max: number) {
+    this.max = max;
+    this.spins = max;
+  }
+
+  /** Looks for work for a while. Whether there is any. */
+  until(hasWork: () => boolean): boolean {
+    if (++this.waits % TRIAL_WAITS === 0) this.spins = this.max;
+    for (let i = this.spins; i > 0; i--) {
+      if (hasWork()) {
+        this.spins = Math.min(this.max, this.spins * 2);
+        return true;
+      }
+      pause();
+    }
+    this.spins = Math.min(this.max, Math.max(MIN_SPINS, this.spins >> 1));
+    return false;
+  }
+}
 
 /** Wakes the hypervisor if it sleeps. */
 export const wakeHypervisor = (words: Int32Array, nodes: number): void => {
@@ -97,21 +126,18 @@ export const wakeHypervisor = (words: Int32Array, nodes: number): void => {
 export class HypervisorWaiting {
   private readonly words: Int32Array;
   private readonly own: number;
-  private readonly spins: number;
+  private readonly spinning: Spinning;
 
   constructor(words: Int32Array, nodes: number, cores: number) {
     this.words = words;
     this.own = threadWord(nodes) + SLEEPING;
-    this.spins = cores > 1 ? SPINS : 0;
+    this.spinning = new Spinning(cores > 1 ? HYPERVISOR_SPINS : 0);
   }
 
   /** Waits until there is work, for `ms` at most. */
   wait(hasWork: () => boolean, ms: number): void {
     const { words, own } = this;
-    for (let i = 0; i < this.spins; i++) {
-      if (hasWork()) return;
-      pause();
-    }
+    if (this.spinning.until(hasWork)) return;
     // Said before the last look: who brings work looks at it after that, so one of the two sees the other.
     Atomics.store(words, own, 1);
     if (!hasWork()) Atomics.wait(words, own, 1, ms);
@@ -180,8 +206,7 @@ export class NodeWaiting {
   private readonly nodes: number;
   private readonly node: number;
   private readonly at: number;
-  private spins = NODE_MAX_SPINS;
-  private waits = 0;
+  private readonly spinning = new Spinning(NODE_SPINS);
 
   constructor(words: Int32Array, nodes: number, node: number) {
     this.words = words;
@@ -210,16 +235,7 @@ export class NodeWaiting {
 
   /** Waits a little for an answer that is under way. Returns whether there is work. */
   spin(hasWork: () => boolean): boolean {
-    if (++this.waits % TRIAL_WAITS === 0) this.spins = NODE_MAX_SPINS;
-    for (let i = this.spins; i > 0; i--) {
-      if (hasWork()) {
-        this.spins = Math.min(NODE_MAX_SPINS, this.spins * 2);
-        return true;
-      }
-      pause();
-    }
-    this.spins = Math.max(NODE_MIN_SPINS, this.spins >> 1);
-    return false;
+    return this.spinning.until(hasWork);
   }
 
   /** Lets others run, and goes on when it is this node's turn again. */
