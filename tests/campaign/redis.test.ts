@@ -211,5 +211,8 @@ describe('a Redis that cannot be used', () => {
   it('because it is full is refused in one line', async () => {
     server = await RedisServer.start(['--maxmemory', '1mb', '--maxmemory-policy', 'noeviction']);
     refuses(['campaign', ...SHORT, '--seeds', '1..2', '--redis', server.url], 'Redis is full');
+    const { code, stdout, stderr } = numalab(['worker', '--redis', server.url, '--jobs', '1', '--quiet']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^[^\n]*Redis is full[^\n]*\n$/);
   });
 });
