@@ -43,7 +43,7 @@ const placeOf = ({ protocol, host, pathname }: URL): string =>
 const REASONS: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/ECONNREFUSED/, 'nobody listens there (connection refused)'],
   [/ENOTFOUND|EAI_AGAIN/, 'there is no such host'],
-  [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'no answer'],
+  [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'no answer (does it speak what the URL says, TLS or not?)'],
   [/WRONGPASS|invalid password/, 'wrong user or password'],
   [/NOAUTH/, 'a password is needed'],
   [/NOPERM/, 'the user may not do what a queue needs'],
