@@ -81,7 +81,7 @@ export const figureRows = (result: RunResult): FigureRow[] => {
     ...rows(FETCHES),
     ...rows(WALKS),
     ...rows(WRITES),
-    ...rows(MEMORY),
+    ...rows(MEMORY).filter(({ run, baseline }) => run !== NONE || (baseline !== NONE && baseline !== '')),
     ...leafRows(result),
     { name: 'duty of the vCPUs', run: duty, baseline: duty },
   ];
