@@ -1,7 +1,7 @@
 import type { Step } from '@numalab/base';
 import type { KernelCpu } from './kernel-cpu.ts';
-import type { PatchItem, PatchKind, PatchStore, SyntheticForm } from './plan.ts';
 import { ALIAS_FIXMAP, ALIAS_LINEAR, type RecordedTrace } from './recorded.ts';
+import type { PatchItem, PatchKind, PatchStore, SyntheticForm } from './writer-spec.ts';
 
 /**
  * The kernel's text patching, as arch/arm64/kernel/patching.c, jump_label.c, ftrace.c and alternative.c do it ([arm64

@@ -1,6 +1,6 @@
 import type { ReplicatedRange } from '../image/index.ts';
-import type { RecordedWriter } from './plan.ts';
 import { ALIAS_IMAGE, type RecordedTrace } from './recorded.ts';
+import type { RecordedWriter } from './writer-spec.ts';
 
 export interface RecordedPlan {
   readonly writer: RecordedWriter;
