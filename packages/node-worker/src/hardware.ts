@@ -1,5 +1,6 @@
 import { assert } from '@numalab/base';
 import {
+  CpuRegisters,
   InstructionCache,
   Latencies,
   type LatencyProfile,
@@ -51,8 +52,9 @@ export interface TableWatcher {
 /** Makes the watcher of a node's tables, before anything is in them. */
 export type TableWatcherFactory = (node: number, memory: NodeMemory, config: Stage2Config) => TableWatcher;
 
-/** The caches and translation buffers of one core. */
+/** The registers, caches and translation buffers of one core. */
 export class CoreHardware {
+  readonly registers: CpuRegisters = new CpuRegisters();
   readonly l1i: InstructionCache;
   readonly l2: TagCache;
   readonly tlb: Tlb;
@@ -73,6 +75,7 @@ export class CoreHardware {
 
   /** As at power-on. */
   reset(): void {
+    this.registers.reset();
     this.l1i.reset();
     this.l2.reset();
     this.tlb.reset();

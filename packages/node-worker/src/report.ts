@@ -162,8 +162,8 @@ const tablesOf = (node: NodeProcess): NodeReport['tables'] => {
   };
 };
 
-/** Collects what the run left on a node. The machine must be quiet. */
-export const reportOf = (node: NodeProcess): NodeReport => {
+/** Collects what the run left on a node. The machine must be quiet. `figures`: those that only a report to people needs, too. */
+export const reportOf = (node: NodeProcess, figures = true): NodeReport => {
   node.coherence.cleanAll();
   node.faults?.finish();
   const digest: Digest = node.runDigest();
@@ -198,7 +198,7 @@ export const reportOf = (node: NodeProcess): NodeReport => {
     tableFindings: node.tableOps?.findings ?? [],
     tableEdits: node.tableOps?.evidence ?? 0,
     translationsChecked: (node.tableOps?.translations ?? 0) + node.maintenance.linesChecked,
-    stage2: stage2Of(node),
+    stage2: figures ? stage2Of(node) : null,
     waits: waitsOf(node),
     locks: node.locks.holders().map(({ lock, node: at, core }) => ({ lock, cpu: at * node.spec.coresPerNode + core })),
     poolFailures: node.tables?.pool.failures ?? 0,

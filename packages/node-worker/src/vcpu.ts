@@ -1,5 +1,5 @@
 import { Digest, Random, type Task, type TaskRun } from '@numalab/base';
-import { CpuRegisters, ExclusiveMonitor, type InstructionCache, type TagCache, type Tlb } from '@numalab/machine';
+import { type CpuRegisters, ExclusiveMonitor, type InstructionCache, type TagCache, type Tlb } from '@numalab/machine';
 import type { CoreHardware } from './hardware.ts';
 
 /** What a core is doing. */
@@ -57,7 +57,7 @@ export class Vcpu {
   /** Tasks that begin when the current one ends. */
   readonly taskQueue: (() => Task)[] = [];
 
-  readonly registers: CpuRegisters = new CpuRegisters();
+  readonly registers: CpuRegisters;
   readonly monitor: ExclusiveMonitor = new ExclusiveMonitor();
   readonly l1i: InstructionCache;
   readonly l2: TagCache;
@@ -151,6 +151,7 @@ export class Vcpu {
     this.core = core;
     this.callStack = new Int32Array(callDepth);
     this.random = new Random(seed, 'walk', cpu);
+    this.registers = hardware.registers;
     this.l1i = hardware.l1i;
     this.l2 = hardware.l2;
     this.tlb = hardware.tlb;

@@ -1,14 +1,21 @@
 import { decodeStage2Config, GRANULES, NodeMemory } from '@numalab/machine';
 import { type Finding, layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
-import { checkTables, type DesignatedCopy, type DonatedRange } from '../tables/index.ts';
+import {
+  checkTables,
+  type DesignatedCopy,
+  type DonatedRange,
+  type TableExpectations,
+  type TableMemo,
+} from '../tables/index.ts';
 
 /**
  * Puts T1 to T3 and T6 to the tables as a run left them, and collects what the watchers of T4 found. The ranges are derived
- * from the layout here once more, not asked of the code that built the tables.
+ * from the layout here once more, not asked of the code that built the tables. `memo` saves judging the same tables again.
  */
 export const judgeTables = (
   spec: MachineSpec,
   nodes: readonly NodeReport[],
+  memo: TableMemo | null = null,
 ): { findings: Finding[]; evidence: Record<string, number> } => {
   if (spec.strategy !== 'stage2') return { findings: [], evidence: {} };
   const layout = layOut(spec);
@@ -48,7 +55,7 @@ export const judgeTables = (
       return copies;
     }),
   );
-  const found = checkTables({
+  const expected: TableExpectations = {
     nodes: nodes.map(({ id, memory, tables }) => ({
       node: id,
       memory: NodeMemory.attach(memory),
@@ -60,7 +67,8 @@ export const judgeTables = (
     designated,
     replicas,
     donated,
-  });
+  };
+  const found = memo === null ? checkTables(expected) : memo.check(expected);
   const edits = nodes.reduce((sum, node) => sum + node.tableEdits, 0);
   const cached = nodes.reduce((sum, node) => sum + node.translationsChecked, 0);
   const pages = nodes.reduce((sum, node) => sum + node.tables!.usedPages, 0);

@@ -111,11 +111,12 @@ export class TableView {
   private read(table: number, level: number, base: number, entries: number): number {
     const { memory, config } = this.tables;
     const size = levelBytes(config.granule, level);
+    const words = memory.view?.(table, entries * ENTRY_BYTES) ?? null;
     let used = 0;
     for (let i = 0; i < entries; i++) {
       const at = table + i * ENTRY_BYTES;
-      const lo = memory.load32(at) >>> 0;
-      const hi = memory.load32(at + 4) >>> 0;
+      const lo = words === null ? memory.load32(at) >>> 0 : words[2 * i]!;
+      const hi = words === null ? memory.load32(at + 4) >>> 0 : words[2 * i + 1]!;
       if (lo === 0 && hi === 0) continue;
       used += 1;
       const ipa = base + i * size;

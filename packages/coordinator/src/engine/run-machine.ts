@@ -1,5 +1,5 @@
 import { Digest } from '@numalab/base';
-import { bookFaults, type FaultResult, type Judgement, judge, judgeTables, watchTables } from '@numalab/checkers';
+import { bookFaults, type FaultResult, type Judgement, judge, judgeTables, type TableMemo, watchTables } from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
 import { InlineMachine, type RawRun } from './inline.ts';
 import { loadProtocol } from './protocol-ref.ts';
@@ -51,12 +51,17 @@ export const runMachine = async (
   return judgeRaw(spec, await runRaw(spec, watch, options), checks);
 };
 
-/** Judges what a machine left, whatever made it run. */
-export const judgeRaw = (spec: MachineSpec, raw: RawRun, checks: CheckOptions): JudgedRun => {
+/** Judges what a machine left, whatever made it run. `memo` saves judging tables that are those of the run before. */
+export const judgeRaw = (
+  spec: MachineSpec,
+  raw: RawRun,
+  checks: CheckOptions,
+  memo: TableMemo | null = null,
+): JudgedRun => {
   const started = performance.now();
   const layout = layOut(spec);
   const image = imageWords(spec, layout);
-  const tables = raw.interrupted ? { findings: [], evidence: {} } : judgeTables(spec, raw.nodes);
+  const tables = raw.interrupted ? { findings: [], evidence: {} } : judgeTables(spec, raw.nodes, memo);
   const judged = judge({
     spec,
     nodes: raw.nodes,

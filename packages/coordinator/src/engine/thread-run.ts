@@ -118,7 +118,7 @@ class MachineThread {
     if (Number.isNaN(next)) return null;
     const endedMs = nowMs();
     return {
-      nodes: this.nodes.map(reportOf),
+      nodes: this.nodes.map((node) => reportOf(node)),
       hypervisor: this.hypervisor === null ? null : hypervisorReportOf(this.hypervisor),
       endPs: Math.max(...this.nodes.map((node) => node.time)),
       windows: this.windows,

@@ -33,6 +33,14 @@ export class CpuRegisters {
     return `0x${word(this.hi[register]!)}${word(this.lo[register]!)}`;
   }
 
+  /** As at power-on. */
+  reset(): void {
+    this.lo.fill(0);
+    this.hi.fill(0);
+    this.vectors.fill(0);
+    this.pc = toVa(0);
+  }
+
   /** Becomes a copy of `other`. */
   copyFrom(other: CpuRegisters): void {
     this.lo.set(other.lo);

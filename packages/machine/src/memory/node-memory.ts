@@ -194,6 +194,14 @@ export class NodeMemory implements WordMemory {
     this.arena[place] = value;
   }
 
+  view(pa: number, bytes: number): Uint32Array | null {
+    if (!this.contains(pa) || (pa & FRAME_MASK) + bytes > FRAME_BYTES || this.textAt(pa) !== null) return null;
+    const frame = this.directory[Math.floor((pa - this.base) / FRAME_BYTES)]!;
+    if (frame === 0) return null;
+    const start = ((frame - 1) << (FRAME_SHIFT - 2)) + ((pa & FRAME_MASK) >>> 2);
+    return this.arena.subarray(start, start + (bytes >>> 2));
+  }
+
   /** Index into the arena of the word at `pa`; commits its frame. */
   private place(pa: number): number {
     assert(this.contains(pa), 'a store outside its node');

@@ -7,6 +7,8 @@ export interface WordMemory {
   load32(pa: number): number;
   /** Stores an aligned word. */
   store32(pa: number, value: number): void;
+  /** [pa, pa + bytes) as it lies in memory; null if that is not in one piece. `pa` and `bytes` are multiples of 4. */
+  view?(pa: number, bytes: number): Uint32Array | null;
   /** Whether this memory is present at `pa`. A walk that reads elsewhere takes an external abort. */
   contains(pa: number): boolean;
 }
