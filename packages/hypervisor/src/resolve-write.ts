@@ -24,7 +24,8 @@ export const resolveWrite = (order: Pick<Order, 'wordAt'>, submission: Submissio
   const words: number[] = [];
   for (let i = 0; i < count; i++) words.push(order.wordAt(word + i));
   const byteAt = (at: number): number => (words[at >> 2]! >>> (8 * (at & 3))) & 255;
-  const old = Array.from({ length: size }, (_, i) => byteAt((offset & 3) + i));
+  const old: number[] = [];
+  for (let i = 0; i < size; i++) old.push(byteAt((offset & 3) + i));
   let bytes: ArrayLike<number> = submission.bytes;
   let writes = true;
   if (operation !== OPERATION_STORE) {

@@ -148,12 +148,12 @@ const hostOf = (editor: Stage2Editor, spec: MachineSpec, layout: MachineLayout):
 
 /** New software over tables that are there already, in `memory` under `config` with pages from `pool`. */
 export const reopenTables = (
-  { config, pool }: BootedTables,
+  { config, pool, walker }: BootedTables,
   spec: MachineSpec,
   layout: MachineLayout,
   memory: ConstructorParameters<typeof Stage2Editor>[0],
   observer: TableObserver,
 ): BootedTables => {
   const editor = new Stage2Editor(memory, config, pool, observer);
-  return { config, pool, editor, host: hostOf(editor, spec, layout), walker: new Stage2Walker(memory, config) };
+  return { config, pool, editor, host: hostOf(editor, spec, layout), walker };
 };

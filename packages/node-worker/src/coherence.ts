@@ -90,7 +90,7 @@ export class Coherence {
       this.sharers.set(pa, sharers);
     }
     sharers.add(from);
-    const line = new Uint32Array(LINE_CELLS);
+    const line = this.node.hardware.takeLine();
     this.readLine(pa, line, 0, false);
     this.node.sendMemory(from, link.LINE, pa, core, 0, line, at);
   }
@@ -220,7 +220,7 @@ export class Coherence {
     const found = this.dirty.get(line);
     if (found !== undefined) return found;
     if (this.dirty.size >= DIRTY_LINES && !this.node.spec.dic) this.clean(this.dirty.keys().next().value!);
-    const cells = new Uint32Array(LINE_CELLS);
+    const cells = this.node.hardware.takeLine();
     this.node.memory.readLine(line, cells, 0);
     this.dirty.set(line, cells);
     return cells;

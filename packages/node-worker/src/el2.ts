@@ -2,7 +2,7 @@ import { type Step, WAIT } from '@numalab/base';
 import {
   ACCESS_EXECUTE,
   ACCESS_WRITE,
-  CpuRegisters,
+  type CpuRegisters,
   completeEmulation,
   dataAbort,
   decodeTrappedStore,
@@ -81,12 +81,13 @@ export class El2 {
   /** Times that no table page was left, not even by recycling. */
   exhaustions = 0;
   emulationsChecked = 0;
-  private readonly expected = new CpuRegisters();
+  private readonly expected: CpuRegisters;
   /** EL2's decoder uses the monitor up; the core's own is what E1 compares with. */
   private readonly monitor = new ExclusiveMonitor();
 
   constructor(node: NodeProcess) {
     this.node = node;
+    this.expected = node.hardware.scratchRegisters;
   }
 
   /** Handles an abort of a fetch or load. True: try again; false: an abort was injected into EL1. */

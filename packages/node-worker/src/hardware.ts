@@ -4,9 +4,11 @@ import {
   InstructionCache,
   Latencies,
   type LatencyProfile,
+  LINE_CELLS,
   NO_OBSERVER,
   NodeMemory,
   type PagePoolState,
+  Stage1Walk,
   type Stage2Config,
   type TableObserver,
   type TableOp,
@@ -55,6 +57,9 @@ export type TableWatcherFactory = (node: number, memory: NodeMemory, config: Sta
 /** The registers, caches and translation buffers of one core. */
 export class CoreHardware {
   readonly registers: CpuRegisters = new CpuRegisters();
+  /** One walk each: walks of several cores, and a core's own and EL2's AT, are under way at once. */
+  readonly walk: Stage1Walk = new Stage1Walk();
+  readonly el2Walk: Stage1Walk = new Stage1Walk();
   readonly l1i: InstructionCache;
   readonly l2: TagCache;
   readonly tlb: Tlb;
@@ -103,6 +108,10 @@ export class NodeHardware {
   readonly stage1: Stage1Map;
   readonly cores: readonly CoreHardware[];
   readonly llc: TagCache;
+  /** What EL2 compares a core with. */
+  readonly scratchRegisters: CpuRegisters = new CpuRegisters();
+  private readonly lines: Uint32Array[] = [];
+  private linesTaken = 0;
   /** As boot leaves them; new objects after every reset. */
   tables: BootedTables | null;
   watcher: TableWatcher | null = null;
@@ -145,11 +154,20 @@ export class NodeHardware {
     this.boot = { pool: this.tables?.pool.save() ?? null, watcher: this.watcher?.copy?.() ?? null };
   }
 
+  /** Room for a line with its write numbers, contents undefined. It is taken back at the next reset. */
+  takeLine(): Uint32Array {
+    const line = this.lines[this.linesTaken] ?? new Uint32Array(LINE_CELLS);
+    // Without resets nothing comes back: then nothing is kept either.
+    if (this.boot !== null) this.lines[this.linesTaken++] = line;
+    return line;
+  }
+
   /** As at the end of boot, at the cost of what the run since then has touched. */
   reset(): void {
     assert(this.boot !== null, 'a checkpoint before a reset');
     const { pool, watcher } = this.boot;
     this.memory.rollback();
+    this.linesTaken = 0;
     for (const core of this.cores) core.reset();
     this.llc.reset();
     this.watcher = watcher?.copy?.() ?? null;

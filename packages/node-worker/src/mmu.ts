@@ -3,7 +3,6 @@ import {
   ACCESS_READ,
   checkStage1,
   levelBytes,
-  Stage1Walk,
   type Stage2Walker,
   TLB_EXECUTE,
   TLB_READ,
@@ -28,10 +27,6 @@ const log2 = (bytes: number): number => (bytes >= 2 ** 31 ? 62 - Math.clz32(byte
 export class Mmu {
   private readonly node: NodeProcess;
   private readonly walker: Stage2Walker | null;
-  /** One walk per core: walks of several cores are under way at once. */
-  private readonly walks: readonly Stage1Walk[];
-  /** The same for EL2's AT, which may be asked for while the core's own walk is suspended. */
-  private readonly el2Walks: readonly Stage1Walk[];
   private readonly nested: boolean;
   private stage2Shift = 0;
   private stage2Permissions = 0;
@@ -42,8 +37,6 @@ export class Mmu {
     this.node = node;
     this.walker = walker;
     this.nested = node.spec.nestedTlb && walker !== null;
-    this.walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
-    this.el2Walks = Array.from({ length: node.spec.coresPerNode + 1 }, () => new Stage1Walk());
   }
 
   /**
@@ -90,7 +83,7 @@ export class Mmu {
    * `faultIpa` set; or {@link TRY_AGAIN}.
    */
   *translate(cpu: Vcpu, va: number, access: number): Step<number> {
-    const walk = this.walks[cpu.core]!;
+    const walk = this.node.hardware.cores[cpu.core]!.walk;
     const { config } = this.node.stage1;
     const { invalidations } = cpu;
     cpu.walks++;
@@ -246,7 +239,7 @@ export class Mmu {
 
   /** AT S1E1R: stage 1 alone. The IPA of `va`, or -1 (PAR_EL1.F = 1). Stage-2 faults of its walk make it fail too. */
   *addressTranslate(cpu: Vcpu, va: number): Step<number> {
-    const walk = this.el2Walks[cpu.core]!;
+    const walk = this.node.hardware.cores[cpu.core]!.el2Walk;
     let status = walk.begin(this.node.stage1.config, va);
     while (status === WALK_CONTINUE) {
       if (this.stage2(cpu, walk.descriptorIpa, ACCESS_READ) !== 0) return -1;

@@ -6,6 +6,8 @@ export const TLB_EXECUTE = 4;
 /** A cached translation may be as small as 4 KiB and as large as 4 TiB: one class for every power of two between. */
 const MIN_SHIFT = 12;
 const CLASSES = 31;
+/** Sizes by their logarithm: `**` with a variable exponent calls the mathematics library. */
+const SIZES: Float64Array = Float64Array.from({ length: MIN_SHIFT + CLASSES }, (_, shift) => 2 ** shift);
 
 /**
  * A TLB: translations of power-of-two sizes from one address to another, 4-way, one array for all sizes. Two uses: combined
@@ -48,7 +50,7 @@ export class Tlb {
     while (classes !== 0) {
       const bit = 31 - Math.clz32(classes & -classes);
       classes &= classes - 1;
-      const size = 2 ** (bit + MIN_SHIFT);
+      const size = SIZES[bit + MIN_SHIFT]!;
       const page = Math.floor(address / size);
       const start = page * size;
       const set = Tlb.set(page, this.setMask) * 4;
@@ -59,12 +61,12 @@ export class Tlb {
 
   /** Adds a translation of `2^shift` bytes; both addresses are rounded down to it. */
   insert(from: number, to: number, shift: number, permissions: number): void {
-    this.insertValue(from, to - (to % 2 ** shift), shift, permissions);
+    this.insertValue(from, to - (to % SIZES[shift]!), shift, permissions);
   }
 
   /** Like {@link insert}, for anything that belongs to an address range: `value` is kept as it is. */
   insertValue(from: number, value: number, shift: number, permissions = 0): void {
-    const size = 2 ** shift;
+    const size = SIZES[shift]!;
     const page = Math.floor(from / size);
     const set = Tlb.set(page, this.setMask);
     const way = this.next[set]!;
