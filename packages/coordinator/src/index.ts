@@ -18,6 +18,7 @@ export {
   type PlacementOptions,
   runMachine,
 } from './engine/run-machine.ts';
+export { type HuntFailure, type HuntOptions, type HuntResult, hunt } from './hunt/hunt.ts';
 export { judgeLiveRun } from './live/judge-run.ts';
 export { type ReplayedOrder, replayFromLive } from './live/live-order-file.ts';
 export { type LiveResult, type LiveScenarioRun, runLiveScenario } from './live/live-result.ts';

@@ -1,5 +1,5 @@
 import { InputError } from '@numalab/base';
-import { watchTables } from '@numalab/checkers';
+import { TableMemo, watchTables } from '@numalab/checkers';
 import { InlineMachine } from '../engine/inline.ts';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { type JudgedRun, judgeRaw } from '../engine/run-machine.ts';
@@ -28,6 +28,7 @@ export type LeaseAnswer =
 let current: Cell | null = null;
 let machine: InlineMachine | null = null;
 let spent: PreparedMachine | null = null;
+const memo = new TableMemo();
 
 const judgedRun = async (cell: Cell, seed: number): Promise<JudgedRun> => {
   const { scenario } = cell;
@@ -39,7 +40,7 @@ const judgedRun = async (cell: Cell, seed: number): Promise<JudgedRun> => {
     machine.checkpoint();
   } else machine.reset(spec, protocol, watch);
   spent = prepared;
-  return judgeRaw(spec, await machine.run(), scenario.checks);
+  return judgeRaw(spec, machine.runShort(), scenario.checks, memo);
 };
 
 /** Runs one seed of a cell. Throws InputError if the scenario cannot be built. */

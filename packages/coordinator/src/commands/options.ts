@@ -100,6 +100,21 @@ export const seedRange = (text: string): SeedRange => {
   return { from, to };
 };
 
+/** Options of `hunt`. */
+export interface HuntCommandOptions {
+  readonly seeds: SeedRange;
+  readonly faults?: 'none' | 'swarm';
+  readonly protocol?: string;
+  readonly bug: readonly string[];
+  readonly duration?: string;
+  readonly set: readonly string[];
+  readonly jobs?: number;
+  /** Folder for a folder per failure. */
+  readonly out?: string;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
 /** Reads a list with commas. */
 export const commaList = (text: string): readonly string[] => {
   const parts = text.split(',').map((part) => part.trim());

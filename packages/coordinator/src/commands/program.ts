@@ -14,6 +14,7 @@ import {
   wholeNumber,
 } from './options.ts';
 import { addCampaign } from './program-campaign.ts';
+import { addHunt } from './program-hunt.ts';
 
 const LAST_NODE = 127;
 
@@ -194,6 +195,7 @@ export const main = async (args: readonly string[], context: CommandContext): Pr
   };
   addRun(program, run);
   addReplay(program, run);
+  addHunt(program, run);
   addCampaign(program, run);
   addTables(program, run);
   addInspection(program, run);

@@ -1,11 +1,11 @@
 import type { Verdict } from '@numalab/checkers';
 import picocolors from 'picocolors';
+import { writeRecord } from '../hunt/run-folder.ts';
 import { CasemateLogs } from '../result/casemate-logs.ts';
 import { textAsSeen } from '../result/dump-text.ts';
 import { type ReportContext, reportLines, verdictLine } from '../result/report-text.ts';
 import type { RunResult } from '../result/run-result.ts';
 import { checkCasemate, runWithMachine, type ScenarioRun } from '../result/run-scenario.ts';
-import { scenarioYaml } from '../scenario/describe.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type CommandContext, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS, EXIT_UNKNOWN } from './context.ts';
 import type { RunOptions } from './options.ts';
@@ -50,9 +50,7 @@ const writeFiles = (
   if (out === null) return;
   const plain = { ...context, colors: picocolors.createColors(false), columns: REPORT_COLUMNS };
   out.write('report.txt', `${reportLines(result, plain).join('\n')}\n`);
-  out.write('scenario.yaml', scenarioYaml(context.scenario));
-  // Last, so that a folder with a result.json is complete.
-  out.write('result.json', `${JSON.stringify(result, null, 2)}\n`);
+  writeRecord(out, context.scenario, result);
 };
 
 const print = (result: RunResult, report: ReportContext, options: RunOptions, context: CommandContext): void => {

@@ -1,5 +1,13 @@
 import { Digest } from '@numalab/base';
-import { bookFaults, type FaultResult, type Judgement, judge, judgeTables, type TableMemo, watchTables } from '@numalab/checkers';
+import {
+  bookFaults,
+  type FaultResult,
+  type Judgement,
+  judge,
+  judgeTables,
+  type TableMemo,
+  watchTables,
+} from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
 import { InlineMachine, type RawRun } from './inline.ts';
 import { loadProtocol } from './protocol-ref.ts';

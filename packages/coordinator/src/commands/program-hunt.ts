@@ -1,0 +1,39 @@
+import { type Command, Option } from 'commander';
+import { type HuntCommandOptions, type Runner, seedRange, wholeNumber } from './options.ts';
+
+const MOST_JOBS = 1024;
+
+/** `hunt` and `replay`. */
+export const addHunt = (program: Command, run: Runner): void => {
+  const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
+  program
+    .command('hunt')
+    .description('many seeds with faults drawn from each, on all cores; every distinct failure once')
+    .argument('[scenario]', 'file, or id of a built-in scenario (default: small, or what --bug names)')
+    .addOption(new Option('--seeds <range>', 'A..B, both ends included').argParser(seedRange).makeOptionMandatory())
+    .addOption(
+      new Option('--faults <which>', 'faults drawn from the seed (default: swarm; none with --bug)').choices([
+        'none',
+        'swarm',
+      ]),
+    )
+    .option('--protocol <name|file>', 'update protocol, instead of the scenario’s')
+    .option('--bug <id>', 'switch on a known bug (repeatable)', collect, [])
+    .option('--duration <time>', 'how long to run, such as 2ms, instead of the scenario’s')
+    .option('--set <path=value>', 'change the scenario, such as machine.nodes=8 (repeatable)', collect, [])
+    .option('--jobs <n>', 'threads (default: cores)', wholeNumber(1, MOST_JOBS))
+    .option('--out <dir>', 'write a folder per failure there, for replay')
+    .option('--json', 'print one JSON document', false)
+    .option('--quiet', 'print less', false)
+    .action((reference: string | undefined, options: HuntCommandOptions) =>
+      run(async (context) => (await import('./hunt.ts')).huntCommand(reference, options, context)),
+    );
+  program
+    .command('replay')
+    .description('runs the run of a folder again, and compares digests')
+    .argument('<dir>', 'folder of run --out, or of a failure of hunt')
+    .option('--json', 'print one JSON document', false)
+    .action((path: string, options: { readonly json: boolean }) =>
+      run(async (context) => (await import('./replay.ts')).replayCommand(path, options, context)),
+    );
+};
