@@ -3,7 +3,7 @@ import { type HuntCommandOptions, type Runner, seedRange, wholeNumber } from './
 
 const MOST_JOBS = 1024;
 
-/** `hunt` and `replay`. */
+/** `hunt`. */
 export const addHunt = (program: Command, run: Runner): void => {
   const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
   program
@@ -27,13 +27,5 @@ export const addHunt = (program: Command, run: Runner): void => {
     .option('--quiet', 'print less', false)
     .action((reference: string | undefined, options: HuntCommandOptions) =>
       run(async (context) => (await import('./hunt.ts')).huntCommand(reference, options, context)),
-    );
-  program
-    .command('replay')
-    .description('runs the run of a folder again, and compares digests')
-    .argument('<dir>', 'folder of run --out, or of a failure of hunt')
-    .option('--json', 'print one JSON document', false)
-    .action((path: string, options: { readonly json: boolean }) =>
-      run(async (context) => (await import('./replay.ts')).replayCommand(path, options, context)),
     );
 };

@@ -56,13 +56,16 @@ const addRun = (program: Command, run: Runner): void => {
 const addReplay = (program: Command, run: Runner): void => {
   program
     .command('replay')
-    .description('the recorded order of a live run (run --mode live --out DIR), in virtual time')
-    .argument('<dir>', 'folder of the run')
-    .option('--from-live', 'feed the order to the simulator and compare what both left', false)
-    .option('--seed <n>', 'seed of every random choice', wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
+    .description(
+      'runs the run of a folder again and compares digests; of a live run, its recorded order in virtual time',
+    )
+    .argument('<dir>', 'folder of run --out, or of a failure of hunt')
+    .option('--from-live', 'of a live run: feed its order to the simulator and compare what both left', false)
+    .option('--seed <n>', 'with --from-live: seed of every random choice', wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
     .option('--json', 'print one JSON document', false)
     .action((directory: string, options) =>
       run(async (context) => {
+        if (!options.fromLive) return (await import('./replay.ts')).replayCommand(directory, options, context);
         const { replayFromLiveCommand } = await import('./replay-from-live.ts');
         return replayFromLiveCommand(directory, options, context);
       }),

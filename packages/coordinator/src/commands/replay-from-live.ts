@@ -1,10 +1,8 @@
-import { InputError } from '@numalab/base';
 import { replayFromLive } from '../live/live-order-file.ts';
 import { type CommandContext, EXIT_FAIL, EXIT_PASS } from './context.ts';
 
 /** Options of `replay`. */
 export interface ReplayOptions {
-  readonly fromLive: boolean;
   readonly seed: number;
   readonly json: boolean;
 }
@@ -12,10 +10,9 @@ export interface ReplayOptions {
 /** `replay DIR --from-live`: the order of a live run in virtual time. Returns the exit code; throws InputError. */
 export const replayFromLiveCommand = async (
   directory: string,
-  { fromLive, seed, json }: ReplayOptions,
+  { seed, json }: ReplayOptions,
   context: CommandContext,
 ): Promise<number> => {
-  if (!fromLive) throw new InputError('replay', 'needs --from-live');
   const replayed = await replayFromLive(directory, seed);
   const { rows, live, sim, reason, differences } = replayed;
   const agrees = live === sim && differences.length === 0;
