@@ -13,3 +13,4 @@ export { RingReader, RingWriter, ringWords } from './ring.ts';
 export { type Frame, SESSION_WINDOW, Session, type SessionPort, type SessionTimes } from './session.ts';
 export { type SessionHost, Sessions } from './sessions.ts';
 export { ValueReader, ValueWriter } from './value-codec.ts';
+export { type FrameHeader, FrameReader, FrameWriter } from './window-frame.ts';
