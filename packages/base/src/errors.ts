@@ -17,6 +17,11 @@ export class InternalError extends Error {
   override readonly name = 'InternalError';
 }
 
+/** A part of numalab was ended from outside, by a signal say. The command line prints one line and exits with code 70. */
+export class LostError extends Error {
+  override readonly name = 'LostError';
+}
+
 /** Throws {@link InternalError} unless `condition` holds. Not for inner loops. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new InternalError(message);

@@ -4,7 +4,11 @@ import { describe, expect, it } from 'vitest';
 import type { Message } from './message.ts';
 import { FrameReader, FrameWriter } from './window-frame.ts';
 
-const operand = fc.oneof(fc.integer(), fc.double().map((x) => x + 0), fc.constantFrom(2 ** 53, Infinity, Number.NaN));
+const operand = fc.oneof(
+  fc.integer(),
+  fc.double().map((x) => x + 0),
+  fc.constantFrom(2 ** 53, Infinity, Number.NaN),
+);
 const body = fc.oneof(
   fc.constant(null),
   fc.array(fc.nat(0xffff_ffff), { minLength: 32, maxLength: 32 }).map((words) => Uint32Array.from(words)),

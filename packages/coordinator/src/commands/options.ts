@@ -15,7 +15,9 @@ export interface MachineOptions {
   readonly placement: 'inline' | 'threads' | 'cluster';
   /** Worker threads; undefined: min(nodes, cores). */
   readonly threads?: number;
+  /** Processes of the operating system; undefined: cores. */
   readonly processes?: number;
+  readonly hypervisor: 'node' | 'own';
   readonly protocol?: string;
   /** Switches for known bugs. */
   readonly bug: readonly string[];
@@ -144,8 +146,17 @@ export const addMachineOptions = (command: Command): Command =>
         .choices(['inline', 'threads', 'cluster'])
         .default('inline'),
     )
-    .option('--threads <n>', 'worker threads (default: min(nodes, cores))', wholeNumber(1, 1024))
-    .option('--processes <n>', 'processes of --placement cluster', wholeNumber(1, 1024))
+    .option(
+      '--threads <n>',
+      'worker threads, in all processes together (default: min(nodes, cores))',
+      wholeNumber(1, 1024),
+    )
+    .option('--processes <n>', 'processes of --placement cluster (default: cores)', wholeNumber(1, 1024))
+    .addOption(
+      new Option('--hypervisor <where>', 'with --placement cluster: in the process of its node, or in its own')
+        .choices(['node', 'own'])
+        .default('node'),
+    )
     .option('--protocol <name|file>', 'update protocol, instead of the scenario’s')
     .option('--bug <id>', 'switch on a known bug (repeatable)', collect, [])
     .option('--duration <time>', 'how long to run, such as 2ms, instead of the scenario’s')
@@ -162,13 +173,21 @@ export const settingsOf = ({ bug, set }: Pick<MachineOptions, 'bug' | 'set'>): r
   return bug.length === 0 ? set : [...set, `bugs=${JSON.stringify(bug)}`];
 };
 
+const checkPlacement = ({ mode, placement, processes, hypervisor }: MachineOptions): void => {
+  if (placement !== 'cluster') {
+    if (processes !== undefined) throw new InputError('--processes', 'needs --placement cluster');
+    if (hypervisor === 'own') throw new InputError('--hypervisor', 'own needs --placement cluster');
+  }
+  if (placement === 'cluster' && mode === 'live') throw new InputError('--placement', 'cluster is for --mode sim');
+  if (hypervisor === 'own' && processes === 1) {
+    throw new InputError('--hypervisor', 'own needs a second process; see --processes');
+  }
+};
+
 /** Refuses what can be asked for but does not exist yet. Throws InputError. */
 export const checkMachineOptions = (options: MachineOptions, modes: readonly string[] = ['sim']): void => {
   if (!modes.includes(options.mode)) throw new InputError('--mode', `${options.mode} is not for this command`);
-  if (options.placement === 'cluster') {
-    throw new InputError('--placement', 'cluster is not built yet; there are inline and threads');
-  }
-  if (options.processes !== undefined) throw new InputError('--processes', 'needs --placement cluster');
+  checkPlacement(options);
   settingsOf(options);
 };
 

@@ -1,4 +1,4 @@
-import { InputError } from '@numalab/base';
+import { InputError, LostError } from '@numalab/base';
 import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../version.ts';
 import { type CommandContext, EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
@@ -183,6 +183,10 @@ const report = (error: unknown, context: CommandContext): number => {
   if (error instanceof InputError) {
     context.note(oneLine(error.message));
     return EXIT_INPUT;
+  }
+  if (error instanceof LostError) {
+    context.note(oneLine(error.message));
+    return EXIT_BUG;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   context.note(`this is a bug in numalab:\n${text}`);

@@ -64,14 +64,16 @@ export const runCommand = async (scenario: Scenario, options: RunOptions, contex
   const { seed, placement } = options;
   // From here on a signal cuts the run off and what there is gets printed.
   const { signal } = context;
-  if (options.casemate !== undefined) checkCasemate(scenario, placement === 'inline' ? 'inline' : 'threads');
+  if (options.casemate !== undefined) checkCasemate(scenario, placement);
   const folders = makeFolders(options);
   const logs = folders.casemate === null ? null : new CasemateLogs();
   const progress = new Progress(context, options.quiet);
   const run = await runWithMachine(scenario, {
     seed,
-    placement: placement === 'inline' ? 'inline' : 'threads',
+    placement,
     threads: options.threads ?? null,
+    processes: options.processes ?? null,
+    ownHypervisor: options.hypervisor === 'own',
     signal,
     begins: (part) => progress.begin(part === 'scenario' ? scenario.name : `${scenario.name}, without replication`),
     progress: (virtualPs) => progress.update(virtualPs, scenario.workload.durationPs),

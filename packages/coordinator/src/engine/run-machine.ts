@@ -12,11 +12,18 @@ import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type Wa
 import { InlineMachine, type RawRun } from './inline.ts';
 import { loadProtocol } from './protocol-ref.ts';
 
+/** One thread; worker threads; or worker threads of several processes of the operating system. */
+export type Placement = 'inline' | 'threads' | 'cluster';
+
 /** Where the processes of a run live. It changes nothing that happens. */
 export interface PlacementOptions {
-  readonly placement: 'inline' | 'threads';
-  /** Worker threads; null: as many as nodes or cores, whichever is less. */
+  readonly placement: Placement;
+  /** Worker threads, in all processes together; null: as many as nodes or cores, whichever is less. */
   readonly threads: number | null;
+  /** For `cluster`: processes of the operating system; null: as many as cores. */
+  readonly processes?: number | null;
+  /** For `cluster`: the hypervisor has a process to itself instead of living with its node. */
+  readonly ownHypervisor?: boolean;
   /** Windows are this many times shorter than they may be. */
   readonly windowDivisor?: number;
   readonly signal?: AbortSignal;
@@ -90,6 +97,10 @@ const runRaw = async (spec: MachineSpec, watch: WatchMap, options: PlacementOpti
   if (options.placement === 'threads') {
     const { runThreads } = await import('./threads.ts');
     return await runThreads(spec, spec.protocol, watch, options);
+  }
+  if (options.placement === 'cluster') {
+    const { runCluster } = await import('./cluster/run-cluster.ts');
+    return await runCluster(spec, spec.protocol, watch, { ...options, processes: options.processes ?? null });
   }
   const { watcherOf = watchTables, windowDivisor = 1 } = options;
   const machine = new InlineMachine(spec, loadProtocol(spec.protocol), watch, watcherOf, windowDivisor);

@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { HypervisorReport } from '@numalab/hypervisor';
 import { ringWords } from '@numalab/interconnect';
 import type { MachineSpec, NodeReport, WatchMap } from '@numalab/node-worker';
@@ -10,8 +11,10 @@ export interface ThreadTask {
   readonly watch: WatchMap;
   readonly thread: number;
   readonly threads: number;
-  /** Thread of each process: nodes, then the hypervisor. */
+  /** Thread of each process: nodes, then the hypervisor; ELSEWHERE if it is none of these threads. */
   readonly owners: Int32Array;
+  /** The other processes of the operating system that have a part in the run; null: there are none. */
+  readonly cluster: ClusterTask | null;
   readonly windowDivisor: number;
   /** Whether every thread has a core to itself. */
   readonly ownCore: boolean;
@@ -19,6 +22,19 @@ export interface ThreadTask {
   readonly barrier: SharedArrayBuffer;
   /** A ring for every ordered pair of threads: see {@link ringOf}. */
   readonly rings: SharedArrayBuffer;
+}
+
+/** What a thread must know of a run that is spread over processes of the operating system. */
+export interface ClusterTask {
+  /** This one, of how many. */
+  readonly member: number;
+  readonly members: number;
+  /** Member of each process of the machine: nodes, then the hypervisor. */
+  readonly memberOf: Int32Array;
+  /** Where the members' sockets are. */
+  readonly folder: string;
+  /** For thread 0, which speaks for its member: tells when its socket is there, and hears when all are. */
+  readonly port: MessagePort | null;
 }
 
 /** An error that ended a thread, as it travels between threads. */
@@ -44,7 +60,7 @@ export interface ThreadReport {
 export type ThreadOutcome =
   | { readonly kind: 'done'; readonly report: ThreadReport }
   | { readonly kind: 'failed'; readonly failure: ThreadFailure }
-  /** Another thread failed. */
+  /** Another thread, or another process, failed. */
   | { readonly kind: 'stopped' };
 
 /** Rings of all pairs together take at most this many words, and each slot at least and at most so many. */

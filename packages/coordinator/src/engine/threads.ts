@@ -63,37 +63,48 @@ export const closeThreads = async (): Promise<void> => {
   await old?.destroy();
 };
 
-const errorOf = ({ name, message, stack, where }: ThreadFailure, thread: number): Error => {
+/** The error that ended a thread, as it was thrown there. */
+export const errorOf = ({ name, message, stack, where }: ThreadFailure, thread: string): Error => {
   if (name === 'InputError') return new InputError(where, message.slice(where.length + 2));
   const cause = Object.assign(new Error(message), { name, stack });
-  return new InternalError(`thread ${thread}: ${message}`, { cause });
+  return new InternalError(`${thread}: ${message}`, { cause });
 };
 
-const reportsOf = (outcomes: readonly PromiseSettledResult<ThreadOutcome>[]): readonly ThreadReport[] => {
+/** What ended the run, if a thread failed and not only stopped because of another. */
+export const failureIn = (
+  outcomes: readonly PromiseSettledResult<ThreadOutcome>[],
+): { readonly thread: number; readonly failure: ThreadFailure } | null => {
   for (const [thread, outcome] of outcomes.entries()) {
-    if (outcome.status === 'fulfilled' && outcome.value.kind === 'failed') throw errorOf(outcome.value.failure, thread);
-  }
-  return outcomes.map((outcome, thread) => {
-    // Out of memory, say: the thread had no chance to say anything itself.
-    if (outcome.status === 'rejected') {
-      throw new InternalError(`thread ${thread} was lost: ${(outcome.reason as Error).message}`, {
-        cause: outcome.reason,
-      });
+    if (outcome.status === 'fulfilled' && outcome.value.kind === 'failed') {
+      return { thread, failure: outcome.value.failure };
     }
-    assert(outcome.value.kind === 'done', `thread ${thread} stopped, but none failed`);
-    return outcome.value.report;
-  });
+  }
+  const thread = outcomes.findIndex((outcome) => outcome.status === 'rejected');
+  if (thread < 0) return null;
+  // Out of memory, say: the thread had no chance to say anything itself.
+  const { message, stack = '' } = (outcomes[thread] as PromiseRejectedResult).reason as Error;
+  return { thread, failure: { name: 'Error', message: `lost: ${message}`, stack, where: '' } };
+};
+
+/** The reports of threads none of which failed; null if they stopped because of others. */
+export const reportsIn = (outcomes: readonly PromiseSettledResult<ThreadOutcome>[]): readonly ThreadReport[] | null => {
+  const reports: ThreadReport[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.status === 'fulfilled' && outcome.value.kind === 'done') reports.push(outcome.value.report);
+  }
+  return reports.length === outcomes.length ? reports : null;
 };
 
 /** Runs `tasks` side by side, each on a thread of its own, to their ends. */
-const runTasks = async (
+export const runTasks = async (
   tasks: readonly ThreadTask[],
   control: RunControl,
 ): Promise<readonly PromiseSettledResult<ThreadOutcome>[]> => {
   const pool = await takePool(tasks.length);
   const runs = tasks.map(async (task): Promise<ThreadOutcome> => {
     try {
-      return (await pool.run(task)) as ThreadOutcome;
+      const port = task.cluster?.port ?? null;
+      return (await pool.run(task, { transferList: port === null ? [] : [port] })) as ThreadOutcome;
     } catch (error) {
       control.fail();
       throw error;
@@ -105,7 +116,8 @@ const runTasks = async (
   return outcomes;
 };
 
-const join = (reports: readonly ThreadReport[], calledMs: number): RawRun => {
+/** The run that threads made together; `calledMs` is when it was asked for, since the epoch. */
+export const joinReports = (reports: readonly ThreadReport[], calledMs: number): RawRun => {
   const startedMs = Math.max(...reports.map((report) => report.startedMs));
   const hypervisor = reports.map((report) => report.hypervisor).find((report) => report !== null);
   assert(hypervisor !== undefined, 'the hypervisor lives on one of the threads');
@@ -137,7 +149,8 @@ export const runThreads = async (
   const barrier = barrierMemory(threads);
   const rings = ringMemory(threads);
   const owners = dealProcesses(spec, threads);
-  const shared = { spec, protocol, watch, threads, owners, windowDivisor, ownCore: threads <= cores, barrier, rings };
+  const ownCore = threads <= cores;
+  const shared = { spec, protocol, watch, threads, owners, cluster: null, windowDivisor, ownCore, barrier, rings };
   const tasks = Array.from({ length: threads }, (_, thread): ThreadTask => ({ ...shared, thread }));
   const control = new RunControl(barrier);
   const end = (): void => control.end();
@@ -145,7 +158,12 @@ export const runThreads = async (
   signal?.addEventListener('abort', end);
   const timer = progress === undefined ? undefined : setInterval(() => progress(control.progressPs()), PROGRESS_MS);
   try {
-    return join(reportsOf(await runTasks(tasks, control)), calledMs);
+    const outcomes = await runTasks(tasks, control);
+    const failed = failureIn(outcomes);
+    if (failed !== null) throw errorOf(failed.failure, `thread ${failed.thread}`);
+    const reports = reportsIn(outcomes);
+    assert(reports !== null, 'threads stopped, but none failed');
+    return joinReports(reports, calledMs);
   } finally {
     clearInterval(timer);
     signal?.removeEventListener('abort', end);

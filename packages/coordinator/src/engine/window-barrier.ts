@@ -24,7 +24,8 @@ const FAILED = 1;
 const NEXT = 0;
 const PENDING = 1;
 const ENDING = 2;
-const SENT = 3;
+const HORIZON = 3;
+const SENT = 4;
 
 const boardLine = (threads: number): number => Math.ceil((SENT + threads) / 8) * 8;
 
@@ -89,8 +90,10 @@ export class WindowBarrier {
   first = 0;
   /** the most that any thread has still to send of what it began; */
   pending = 0;
-  /** and whether anybody saw that the run should end. */
+  /** whether anybody saw that the run should end; */
   ending = false;
+  /** and until when nothing can come from outside, as thread 0 says. */
+  horizon = 0;
   /** Meetings so far: the number of the exchange that the next one ends. */
   meetings = 0;
   private readonly control: Int32Array;
@@ -115,15 +118,16 @@ export class WindowBarrier {
 
   /**
    * Meets the others. `next` is when this thread acts next, `sent` by thread the earliest arrival of what was sent to it and
-   * not yet taken. False if one of them cannot go on: nothing else is known then.
+   * not yet taken, `horizon` what thread 0 tells the others. False if one of them cannot go on: nothing else is known then.
    */
-  meet(next: number, pending: number, sent: Float64Array): boolean {
+  meet(next: number, pending: number, sent: Float64Array, horizon: number): boolean {
     const { board, control, threads, lineWords } = this;
     const start = (this.meetings & 1) * threads * lineWords;
     const line = start + this.thread * lineWords;
     board[line + NEXT] = next;
     board[line + PENDING] = pending;
     board[line + ENDING] = Atomics.load(control, WISH);
+    board[line + HORIZON] = horizon;
     for (let to = 0; to < threads; to++) board[line + SENT + to] = sent[to]!;
     this.arrive();
     this.meetings++;
@@ -136,6 +140,7 @@ export class WindowBarrier {
     const { board, threads, nexts, lineWords } = this;
     this.pending = 0;
     this.ending = false;
+    this.horizon = board[start + HORIZON]!;
     for (let thread = 0, at = start; thread < threads; thread++, at += lineWords) {
       nexts[thread] = board[at + NEXT]!;
       if (board[at + PENDING]! > this.pending) this.pending = board[at + PENDING]!;

@@ -149,6 +149,7 @@ describe('the replay line', () => {
       seed: 9,
       mode: 'sim',
       placement: 'inline',
+      hypervisor: 'node',
       bug: [],
       set: ['machine.nodes=8', "kernel.image=it's here"],
       protocol: 'post',

@@ -129,7 +129,7 @@ export interface RunResult extends MeasuredRun {
   readonly scenario: string;
   readonly seed: number;
   readonly mode: 'sim';
-  readonly placement: 'inline' | 'threads';
+  readonly placement: 'inline' | 'threads' | 'cluster';
   /** Null where nothing is replicated. */
   readonly protocol: string | null;
   readonly verdict: Verdict;

@@ -2,7 +2,7 @@ import { InputError } from '@numalab/base';
 import { findingText, type Judgement, type Verdict } from '@numalab/checkers';
 import type { NodeReport } from '@numalab/node-worker';
 import { GUARANTEES } from '@numalab/protocols';
-import { type JudgedRun, type PlacementOptions, runMachine } from '../engine/run-machine.ts';
+import { type JudgedRun, type Placement, type PlacementOptions, runMachine } from '../engine/run-machine.ts';
 import { buildSpec, type PreparedMachine, type SpecOverrides } from '../machine/build-spec.ts';
 import { fieldOf } from '../machine/place.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -133,7 +133,7 @@ export const runScenario = async (scenario: Scenario, options: RunScenarioOption
   (await runWithMachine(scenario, options)).result;
 
 /** Throws InputError unless casemate can judge the scenario's tables. */
-export const checkCasemate = (scenario: Scenario, placement: 'inline' | 'threads'): void => {
+export const checkCasemate = (scenario: Scenario, placement: Placement): void => {
   const { granule, ipaBits, lpa2 } = scenario.machine.stage2;
   const fail = (field: string, what: string): never => {
     throw new InputError(fieldOf(scenario, field), `--casemate ${what}`);

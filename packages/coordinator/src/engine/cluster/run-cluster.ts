@@ -1,0 +1,162 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { assert, LostError } from '@numalab/base';
+import type { MachineSpec, WatchMap } from '@numalab/node-worker';
+import { ELSEWHERE, type Spread, spreadMachine } from '../deal.ts';
+import type { RawRun } from '../inline.ts';
+import type { ProtocolRef } from '../protocol-ref.ts';
+import type { ThreadReport } from '../thread-task.ts';
+import { errorOf, joinReports, type ThreadOptions } from '../threads.ts';
+import { type MemberJob, type MemberOutcome, packFrame, unpackOutcome } from './member-messages.ts';
+import { giveMembers, killMembers, type Member, takeMembers } from './members.ts';
+import { unpackReport } from './packed-report.ts';
+
+/** How a run is spread over processes of the operating system. None of it changes what happens. */
+export interface ClusterOptions extends ThreadOptions {
+  /** Processes of the operating system; null: as many as cores. Never more than nodes, and one more for the hypervisor. */
+  readonly processes: number | null;
+  /** The hypervisor has a process to itself instead of living with its node. */
+  readonly ownHypervisor?: boolean;
+}
+
+/** A socket's path has room for 108 bytes. */
+const MAX_FOLDER = 90;
+
+/** A folder for the members' sockets that only this user can enter. */
+const makeFolder = (): string => {
+  const folder = tmpdir();
+  return mkdtempSync(join(folder.length > MAX_FOLDER ? '/tmp' : folder, 'numalab-'));
+};
+
+/** One run of a machine over members, from jobs to outcomes. */
+class ClusterRun {
+  private readonly members: readonly Member[];
+  private readonly jobs: readonly MemberJob[];
+  private readonly options: ClusterOptions;
+  private listening = 0;
+
+  constructor(members: readonly Member[], jobs: readonly MemberJob[], options: ClusterOptions) {
+    this.members = members;
+    this.jobs = jobs;
+    this.options = options;
+  }
+
+  /** The outcomes by member. Throws what ended a member; then all are gone. */
+  async outcomes(): Promise<readonly MemberOutcome[]> {
+    const { signal } = this.options;
+    const end = (): void => {
+      for (const member of this.members) member.send({ kind: 'end' });
+    };
+    signal?.addEventListener('abort', end);
+    try {
+      const outcomes = this.members.map((_, index) => this.outcomeOf(index));
+      if (signal?.aborted === true) end();
+      return await this.settle(outcomes);
+    } catch (error) {
+      await killMembers(this.members);
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', end);
+    }
+  }
+
+  /** Who only stopped did so because of somebody who fails or is lost: that one is waited for. */
+  private async settle(outcomes: readonly Promise<MemberOutcome>[]): Promise<readonly MemberOutcome[]> {
+    const all = await Promise.all(outcomes);
+    assert(
+      all.every(({ kind }) => kind === 'done'),
+      'members stopped, but none failed',
+    );
+    return all;
+  }
+
+  /** Gives a member its job. Rejects if it fails or is lost. */
+  private outcomeOf(index: number): Promise<MemberOutcome> {
+    const { members } = this;
+    const member = members[index]!;
+    return new Promise((resolve, reject) => {
+      member.exited.then(({ code, signal }) => {
+        const how = signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`;
+        reject(new LostError(`process ${index} of the run (pid ${member.pid}) ${how}`));
+      });
+      member.listen((message) => {
+        if (message.kind === 'progress') this.options.progress?.(message.virtualPs);
+        else if (message.kind === 'listening') this.connectAll();
+        else {
+          const outcome = unpackOutcome(message.frame);
+          if (outcome.kind === 'failed') {
+            reject(errorOf(outcome.failure, `process ${index}, thread ${outcome.thread}`));
+          } else {
+            resolve(outcome);
+          }
+        }
+      });
+      member.send({ kind: 'run', frame: packFrame(this.jobs[index]!) });
+    });
+  }
+
+  private connectAll(): void {
+    const { members } = this;
+    if (++this.listening === members.length) for (const member of members) member.send({ kind: 'connect' });
+  }
+}
+
+const jobsOf = (
+  spec: MachineSpec,
+  protocol: ProtocolRef,
+  watch: WatchMap,
+  options: ClusterOptions,
+  { memberOf, threadOf, threads }: Spread,
+  folder: string,
+): MemberJob[] => {
+  const members = threads.length;
+  const ownCore = threads.reduce((sum, count) => sum + count, 0) <= availableParallelism();
+  const { windowDivisor = 1, progress } = options;
+  return Array.from(threads, (count, member) => ({
+    spec,
+    protocol,
+    watch,
+    threads: count,
+    owners: threadOf.map((thread, process) => (memberOf[process] === member ? thread : ELSEWHERE)),
+    cluster: { member, members, memberOf, folder },
+    windowDivisor,
+    ownCore,
+    tellsProgress: progress !== undefined && member === 0,
+  }));
+};
+
+/**
+ * Runs a machine on processes of the operating system, each with worker threads, with the result that it has in one thread.
+ * Throws InternalError if a thread fails, LostError if a process is ended from outside, and InputError if the protocol cannot
+ * be loaded; then no process goes on.
+ */
+export const runCluster = async (
+  spec: MachineSpec,
+  protocol: ProtocolRef,
+  watch: WatchMap,
+  options: ClusterOptions,
+): Promise<RawRun> => {
+  const calledMs = performance.timeOrigin + performance.now();
+  const cores = availableParallelism();
+  const { processes, threads, ownHypervisor = false } = options;
+  const spread = spreadMachine(spec, processes ?? cores, threads ?? Math.min(spec.nodes, cores), ownHypervisor);
+  const members = takeMembers(spread.threads.length);
+  const folder = makeFolder();
+  let outcomes: readonly MemberOutcome[];
+  try {
+    outcomes = await new ClusterRun(
+      members,
+      jobsOf(spec, protocol, watch, options, spread, folder),
+      options,
+    ).outcomes();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  giveMembers(members);
+  const reports: ThreadReport[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.kind === 'done') reports.push(...outcome.reports.map((report) => unpackReport(spec, report)));
+  }
+  return joinReports(reports, calledMs);
+};
