@@ -10,6 +10,7 @@ export { type MatrixOptions, matrix } from './campaign/matrix.ts';
 export type { SeedRange } from './campaign/seed-set.ts';
 export { Tally, type TallyData } from './campaign/tally.ts';
 export { type LeaseRunner, runWorker, type WorkerOptions } from './campaign/worker.ts';
+export { closeMembers } from './engine/cluster/members.ts';
 export { InlineMachine, type RawRun } from './engine/inline.ts';
 export {
   type CheckOptions,
