@@ -1,0 +1,107 @@
+/** What becomes of a run over processes when one of them, or the one that was started, is told to end or is killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CLI, ROOT } from '../cli/spawn.ts';
+
+const ARGS = 'run --placement cluster --processes 2 --set workload.duration=1s --set comparison=false --json'.split(
+  ' ',
+);
+
+/** Processes of the operating system whose parent is `pid`. */
+const childrenOf = (pid: number): number[] =>
+  readdirSync('/proc').flatMap((entry) => {
+    try {
+      // The name may hold anything but ends with the last parenthesis; then come the state and the parent.
+      const stat = readFileSync(`/proc/${Number(entry)}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(pid) ? [Number(entry)] : [];
+    } catch {
+      return [];
+    }
+  });
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+/** Asks until it is so, or until a time has passed that is a failure. */
+const until = async (isSo: () => boolean): Promise<void> => {
+  const deadline = performance.now() + 20_000;
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error('it did not come true');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+/** Milliseconds of processor time that a process has used. */
+const cpuMs = (pid: number): number => {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+};
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly members: readonly number[];
+  readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
+}
+
+let running: ChildProcess | null = null;
+
+/** A run whose members are at work. */
+const start = async (): Promise<Run> => {
+  const child = spawn(process.execPath, [CLI, ...ARGS], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  running = child;
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (data: Buffer) => {
+    stdout += data.toString();
+  });
+  child.stderr.on('data', (data: Buffer) => {
+    stderr += data.toString();
+  });
+  const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+  await until(() => childrenOf(child.pid!).length === 2);
+  const members = childrenOf(child.pid!);
+  await until(() => members.every((pid) => cpuMs(pid) > 1500));
+  return { child, members, ended };
+};
+
+afterEach(() => {
+  running?.kill('SIGKILL');
+});
+
+describe.skipIf(process.platform !== 'linux')('a run over processes', () => {
+  it('ends with 70, names the process and leaves none behind when one is killed', async () => {
+    const { members, ended } = await start();
+    process.kill(members[1]!, 'SIGKILL');
+    const { code, stdout, stderr } = await ended;
+    expect(stderr).toMatch(/^process [01] of the run \(pid \d+\) was killed by SIGKILL\n$/);
+    expect(stderr).toContain(`(pid ${members[1]})`);
+    expect([code, stdout]).toEqual([70, '']);
+    expect(members.filter(isAlive)).toEqual([]);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('prints what there is and leaves none behind after %s', async (signal) => {
+    const { child, members, ended } = await start();
+    child.kill(signal);
+    const { code, stdout } = await ended;
+    expect(code).toBe(130);
+    const result = JSON.parse(stdout) as { interrupted: boolean; fetches: { total: number } };
+    expect(result.interrupted).toBe(true);
+    expect(result.fetches.total).toBeGreaterThan(0);
+    await until(() => !members.some(isAlive));
+  });
+
+  it('leaves none behind when the one that was started is killed', async () => {
+    const { child, members } = await start();
+    child.kill('SIGKILL');
+    await until(() => !members.some(isAlive));
+  });
+});
