@@ -6,6 +6,9 @@ import { loadScenario } from '../scenario/load.ts';
 import { type CommandContext, EXIT_PASS } from './context.ts';
 import { wrap } from './text.ts';
 
+/** The built-in `live` switches latencies off, which virtual time refuses. */
+const modeOf = (id: string): 'sim' | 'live' => (id === 'live' ? 'live' : 'sim');
+
 interface ScenarioEntry {
   readonly id: string;
   readonly file: string;
@@ -26,7 +29,7 @@ const headComment = (file: string): string => {
 
 const entryOf = (id: string): ScenarioEntry => {
   const file = builtinScenarioFile(id) ?? id;
-  const { machine } = loadScenario(id, { checkFiles: false });
+  const { machine } = loadScenario(id, { mode: modeOf(id), checkFiles: false });
   return {
     id,
     file: displayPath(file),
@@ -57,7 +60,12 @@ export const showScenarioCommand = (
   options: { readonly json: boolean; readonly set: readonly string[]; readonly protocol?: string },
   context: CommandContext,
 ): number => {
-  const scenario = loadScenario(reference, { set: options.set, protocol: options.protocol, checkFiles: false });
+  const scenario = loadScenario(reference, {
+    mode: modeOf(reference),
+    set: options.set,
+    protocol: options.protocol,
+    checkFiles: false,
+  });
   if (options.json) context.printJson(describeScenario(scenario));
   else context.print(scenarioYaml(scenario).trimEnd());
   return EXIT_PASS;
