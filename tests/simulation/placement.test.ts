@@ -1,6 +1,13 @@
 /** Where the processes of a machine live, and how long windows are, changes nothing that happens. */
 import { isDeepStrictEqual } from 'node:util';
-import { buildSpec, type JudgedRun, loadScenario, type PreparedMachine, runMachine } from '@numalab/coordinator';
+import {
+  buildSpec,
+  drawSchedule,
+  type JudgedRun,
+  loadScenario,
+  type PreparedMachine,
+  runMachine,
+} from '@numalab/coordinator';
 import { describe, expect, it } from 'vitest';
 
 const CHECKS = { minEvidence: 1, expect: [] };
@@ -79,6 +86,21 @@ describe('the same scenario and seed', () => {
     const prepared = machine(6);
     expectSame(await threaded(prepared, 100), await inline(prepared));
   });
+
+  it.each(['pct', 'starvation'] as const)(
+    'give one result under a schedule, %s, which only adds delay',
+    async (scheduler) => {
+      const { nodes, coresPerNode } = SCENARIO.machine;
+      const schedule = drawSchedule({ nodes, coresPerNode, horizonPs: 40e6 }, 5, scheduler);
+      expect(schedule.length).toBeGreaterThan(0);
+      const prepared = buildSpec(SCENARIO, 5, { schedule });
+      const reference = await inline(prepared);
+      expect(reference.judgement.verdict).toBe('pass');
+      expect(reference.digest).not.toBe((await inline(machine(5))).digest);
+      expectSame(await threaded(prepared, 3), reference);
+      for (const divisor of [2, 5]) expectSame(await inline(prepared, divisor), reference);
+    },
+  );
 });
 
 describe('different seeds', () => {

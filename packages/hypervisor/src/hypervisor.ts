@@ -44,6 +44,8 @@ export class HypervisorProcess extends link.Process {
   private readonly makeHalf: () => HypervisorHalf;
   readonly membership: Membership;
   private readonly crashes: Crashes | null;
+  /** When the schedule holds it up; null: never. */
+  private readonly pauses: link.Pauses | null;
   /** What survives a crash of the hypervisor, beside the journal. */
   private readonly durable: Map<string, unknown> = new Map();
   /** By node and core: the last write that it submitted. */
@@ -59,7 +61,7 @@ export class HypervisorProcess extends link.Process {
     this.membership = new Membership(this);
     this.holder = spec.hypervisorNode;
     this.latencies = new Latencies(spec.topology, spec.profile);
-    this.links = new link.Links(this.latencies, spec.nodes, spec.nodes + 1, spec.seed, spec.jitter);
+    this.links = new link.Links(this.latencies, spec.nodes, spec.nodes + 1, spec.seed, spec.jitter, spec.schedule);
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);
     this.host = this.newHost();
@@ -68,6 +70,7 @@ export class HypervisorProcess extends link.Process {
       link.linkFaultsOf(spec.faults, spec.seed, this.id, this.tally),
       this.tally,
     );
+    this.pauses = link.pausesOfHypervisor(spec.schedule);
     const { faults } = spec;
     this.crashes = link.plans(faults, CRASH) ? new Crashes(faults!, spec.seed, this.id, this.tally) : null;
     for (const at of this.crashes?.moments() ?? []) this.postFault(at, BEGIN);
@@ -170,7 +173,12 @@ export class HypervisorProcess extends link.Process {
   }
 
   override step(limit: Instant): void {
-    while (this.queue.nextTime() < limit) this.handle(this.queue.pop());
+    while (this.queue.nextTime() < limit) {
+      const message = this.queue.pop();
+      const at = this.pauses === null ? message.time : this.pauses.resumeAt(message.time);
+      if (at > message.time) this.queue.push({ ...message, time: at as Instant });
+      else this.handle(message);
+    }
   }
 
   private handle(message: link.Message): void {

@@ -10,6 +10,7 @@ export { LiveRingReader, LiveRingWriter, liveRingBytes } from './live-ring.ts';
 export * from './message.ts';
 export { Process } from './process.ts';
 export { RingReader, RingWriter, ringWords } from './ring.ts';
+export * from './schedule.ts';
 export { type Frame, SESSION_WINDOW, Session, type SessionPort, type SessionTimes } from './session.ts';
 export { type SessionHost, Sessions } from './sessions.ts';
 export { ValueReader, ValueWriter } from './value-codec.ts';

@@ -72,6 +72,8 @@ export const HALT = 39;
 export const RELEASE = 40;
 /** To itself: planned fault a is due; b: what for. a is -1: see whether the node can stand still. */
 export const FAULT = 41;
+/** To itself: core b, which a schedule held up, may take interrupts again. */
+export const RESUME_CORE = 42;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -111,6 +113,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   39: 'halt',
   40: 'release',
   41: 'fault',
+  42: 'resume-core',
 };
 
 /** Operations of {@link MAINTAIN}. */

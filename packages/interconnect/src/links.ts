@@ -1,5 +1,6 @@
 import { type Instant, Random } from '@numalab/base';
 import { jitterPs, type Latencies } from '@numalab/machine';
+import { linkDelayPs, type Stall, stallsOfLink } from './schedule.ts';
 
 /**
  * The outgoing links of one process. A message takes its base latency, plus what jitter and bandwidth add, never less; and it
@@ -10,9 +11,21 @@ export class Links {
   private readonly jitter: readonly Random[];
   private readonly scale1024: number;
   private readonly latencies: Latencies;
+  /** By receiver; null: no schedule holds anything up. */
+  private readonly stalls: readonly (readonly Stall[] | null)[] | null;
 
   /** `from` is the sending process of `processes`; `jitterScale` 0 switches jitter off, 1 is the profile's. */
-  constructor(latencies: Latencies, from: number, processes: number, seed: number, jitterScale: number) {
+  constructor(
+    latencies: Latencies,
+    from: number,
+    processes: number,
+    seed: number,
+    jitterScale: number,
+    schedule: readonly Stall[] | null = null,
+  ) {
+    const stalls =
+      schedule === null ? [] : Array.from({ length: processes }, (_, to) => stallsOfLink(schedule, from, to));
+    this.stalls = stalls.some((list) => list !== null) ? stalls : null;
     this.latencies = latencies;
     this.last = new Float64Array(processes);
     this.scale1024 = Math.round(jitterScale * 1024);
@@ -26,7 +39,9 @@ export class Links {
   arrival(to: number, at: Instant, basePs: number, fromNode: number, toNode: number, bytes: number): Instant {
     const jitter = this.scale1024 === 0 ? 0 : jitterPs(basePs, this.jitter[to]!.next() & 255, this.scale1024);
     const time = at + basePs + jitter + (bytes > 64 ? this.latencies.transferPs(fromNode, toNode, bytes - 64) : 0);
-    const arrival = Math.max(time, this.last[to]!);
+    const held = this.stalls?.[to] ?? null;
+    const delay = held === null ? 0 : linkDelayPs(held, at, basePs);
+    const arrival = Math.max(time + delay, this.last[to]!);
     this.last[to] = arrival;
     return arrival as Instant;
   }

@@ -1,4 +1,4 @@
-import { INTERRUPTED, IPI_PARK } from '@numalab/interconnect';
+import { INTERRUPTED, IPI_PARK, RESUME_CORE } from '@numalab/interconnect';
 import type { NodeProcess } from './node.ts';
 import { MODE_PARKED, MODE_WALK, type Vcpu } from './vcpu.ts';
 
@@ -32,8 +32,10 @@ export class Interrupts {
   }
 
   private offer(cpu: Vcpu, group: Group, at: number): void {
-    if (this.canTake(cpu, group.purpose)) this.take(cpu, group, at);
+    const mayAct = this.node.mayActAt(cpu.core, at);
+    if (mayAct === at && this.canTake(cpu, group.purpose)) this.take(cpu, group, at);
     else {
+      if (mayAct > at) this.node.postLocal(mayAct, RESUME_CORE, 0, cpu.core);
       const waiting = this.pending.get(cpu);
       if (waiting === undefined) this.pending.set(cpu, [group]);
       else waiting.push(group);

@@ -125,6 +125,8 @@ export class NodeProcess extends link.Process {
   private halting = false;
   private haltsMissing = 0;
   private readonly haltedInEl2: Vcpu[] = [];
+  /** By core: when it may not act; null: no schedule holds any of them up. */
+  private readonly pauses: readonly (link.Pauses | null)[] | null;
   private now = 0;
   stopped = false;
   private watchdogSet = false;
@@ -138,7 +140,7 @@ export class NodeProcess extends link.Process {
     this.watch = watch;
     this.layout = hardware.layout;
     this.latencies = hardware.latencies;
-    this.links = new link.Links(this.latencies, id, spec.nodes + 1, spec.seed, spec.jitter);
+    this.links = new link.Links(this.latencies, id, spec.nodes + 1, spec.seed, spec.jitter, spec.schedule);
     this.memory = hardware.memory;
     this.stage1 = hardware.stage1;
     this.tables = hardware.tables;
@@ -149,6 +151,7 @@ export class NodeProcess extends link.Process {
       this.cpus.push(new Vcpu(first + core, core, spec.seed, hardware.cores[core]!, callDepth));
     }
     this.agentCpu = this.cpus[spec.coresPerNode]!;
+    this.pauses = this.pausesOf(spec.schedule);
     this.observations = new Observations(first, spec.coresPerNode);
     this.coherence = new Coherence(this);
     this.maintenance = new Maintenance(this);
@@ -176,6 +179,20 @@ export class NodeProcess extends link.Process {
       ipaOfText: (offset) => this.layout.imageIpa + offset,
     });
     this.begin();
+  }
+
+  private pausesOf(schedule: readonly link.Stall[] | null): readonly (link.Pauses | null)[] | null {
+    const pauses = this.cpus.map(({ core }) =>
+      core === this.spec.coresPerNode
+        ? link.pausesOfEl2(schedule, this.id)
+        : link.pausesOfCore(schedule, this.id, core),
+    );
+    return pauses.some((of) => of !== null) ? pauses : null;
+  }
+
+  /** The first moment from `at` on at which the schedule lets core `core` act. */
+  mayActAt(core: number, at: number): number {
+    return this.pauses?.[core]?.resumeAt(at) ?? at;
   }
 
   /** IPA of a VA of the image or of the linear map, as the kernel maps them; -1 for others. */
@@ -415,10 +432,18 @@ export class NodeProcess extends link.Process {
         this.handle(queue.pop());
         continue;
       }
+      const pauses = this.pauses === null ? null : this.pauses[cpu!.core]!;
+      const resume = pauses === null ? first : pauses.resumeAt(first);
+      if (resume > first) {
+        cpu!.time = resume;
+        continue;
+      }
       this.now = first;
       // What one core does reaches another after `localPs` at the soonest: so far a walk may run ahead of the others.
-      if (cpu!.mode === MODE_WALK) this.walk.run(cpu!, Math.min(event, limit, second + localPs));
-      else this.advance(cpu!);
+      if (cpu!.mode === MODE_WALK) {
+        const pause = pauses === null ? Infinity : pauses.nextPause(first);
+        this.walk.run(cpu!, Math.min(event, limit, second + localPs, pause));
+      } else this.advance(cpu!);
     }
   }
 
@@ -780,6 +805,9 @@ export class NodeProcess extends link.Process {
         break;
       case link.WAKE:
         this.wake(b, time);
+        break;
+      case link.RESUME_CORE:
+        this.interrupts.deliverPending(this.cpus[b]!, time);
         break;
       default:
         this.writers.onMessage(message);

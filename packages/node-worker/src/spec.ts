@@ -1,4 +1,4 @@
-import type { FaultPlan } from '@numalab/interconnect';
+import type { FaultPlan, Stall } from '@numalab/interconnect';
 import type { WriterSpec } from '@numalab/kernel';
 import type { GranuleName, LatencyProfile, Topology } from '@numalab/machine';
 import type { Guarantee } from '@numalab/protocols';
@@ -97,4 +97,6 @@ export interface MachineSpec {
   readonly bugs: readonly string[];
   /** What breaks; null: nothing. */
   readonly faults: FaultPlan | null;
+  /** Who gets less time than it could; null: nobody. */
+  readonly schedule: readonly Stall[] | null;
 }

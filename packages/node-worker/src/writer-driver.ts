@@ -241,7 +241,7 @@ export class WriterDriver {
     const { node } = this;
     const { kind, a, b, time } = message;
     if (kind === link.BEGIN_ACTION) this.beginAction(a, b, time);
-    else if (kind === link.BEGIN_WRITERS) this.beginOthers(a);
+    else if (kind === link.BEGIN_WRITERS) this.beginOthers(Math.max(a, time));
     else if (kind === link.BEGIN_TRACE) this.beginRecorded(a, node.spec.writers[a] as RecordedWriter);
     else if (kind === link.TRACE_DONE) {
       this.nodesTraced++;

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { assert, InputError } from '@numalab/base';
 import { type Logger, pino } from 'pino';
 import { buildSpec } from '../machine/build-spec.ts';
+import type { Scheduler } from '../scenario/draw-schedule.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { buildVersion } from '../version.ts';
 import { type CampaignResult, type CellTally, campaignResult } from './campaign-result.ts';
@@ -34,6 +35,8 @@ export interface CampaignOptions {
   readonly seeds: SeedRange;
   /** Default none. */
   readonly faults?: DrawnFaults;
+  /** Who decides whose turn it is; default random: jitter alone. */
+  readonly scheduler?: Scheduler;
   /** Folder of the journal. A campaign with the same one takes up where the last ended; without one it cannot be resumed. */
   readonly out?: string;
   /** `redis://` or `rediss://`: leases are run by the workers of that queue. Default: by threads of this process. */
@@ -251,12 +254,12 @@ const fleetOf = async (options: CampaignOptions, campaign: string, version: stri
  * another campaign, a queue that cannot be used; what was done until then is in the journal.
  */
 export const campaign = async (scenarios: readonly Scenario[], options: CampaignOptions): Promise<CampaignResult> => {
-  const { seeds, faults = 'none', log = pino({ level: 'silent' }) } = options;
+  const { seeds, faults = 'none', scheduler = 'random', log = pino({ level: 'silent' }) } = options;
   if (scenarios.length === 0) throw new InputError('campaign', 'has no scenario');
   if (!(seeds.from <= seeds.to)) throw new InputError('--seeds', `${seeds.from}..${seeds.to} are none`);
   const version = buildVersion();
   const work = new Campaign(
-    scenarios.map((scenario) => makeCell(scenario, faults)),
+    scenarios.map((scenario) => makeCell(scenario, faults, scheduler)),
     options,
   );
   const newId = randomUUID();

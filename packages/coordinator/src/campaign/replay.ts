@@ -1,13 +1,13 @@
 import { describeScenario } from '../scenario/describe.ts';
-import { type Cell, faultsOf } from './cell.ts';
+import { type Cell, scenarioOfSeed } from './cell.ts';
 
 const quote = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-/** The faults of a seed as a scenario file spells them, without what they leave open. */
-const faultsText = (cell: Cell, seed: number): string => {
-  const { faults } = describeScenario({ ...cell.scenario, faults: faultsOf(cell, seed) });
-  return JSON.stringify(faults, (_key, value: unknown) => (value === null ? undefined : value));
-};
+/** The faults, or the choices of the scheduler, of a seed as a scenario file spells them, without what they leave open. */
+const drawnText = (cell: Cell, seed: number, key: 'faults' | 'schedule'): string =>
+  JSON.stringify(describeScenario(scenarioOfSeed(cell, seed))[key], (_key, value: unknown) =>
+    value === null ? undefined : value,
+  );
 
 /** The command line that runs a seed of a cell again; `settings` are the words that its scenario was loaded with. */
 export const replayOf = (cell: Cell, seed: number, settings: readonly string[]): string => {
@@ -17,6 +17,7 @@ export const replayOf = (cell: Cell, seed: number, settings: readonly string[]):
   if (replication.strategy === 'stage2') words.push('--protocol', replication.protocol);
   words.push(...settings);
   if (typeof machine.distances === 'string') words.push('--set', `machine.distances=${machine.distances}`);
-  if (cell.faults !== 'none') words.push('--set', `faults=${faultsText(cell, seed)}`);
+  if (cell.faults !== 'none') words.push('--set', `faults=${drawnText(cell, seed, 'faults')}`);
+  if (cell.scheduler !== 'random') words.push('--set', `schedule=${drawnText(cell, seed, 'schedule')}`);
   return words.map(quote).join(' ');
 };

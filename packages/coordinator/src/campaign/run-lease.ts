@@ -4,7 +4,7 @@ import { InlineMachine } from '../engine/inline.ts';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { type JudgedRun, judgeRaw } from '../engine/run-machine.ts';
 import { buildSpec, type PreparedMachine } from '../machine/build-spec.ts';
-import { type Cell, faultsOf } from './cell.ts';
+import { type Cell, faultsOf, scheduleOf } from './cell.ts';
 import type { LeaseOutcome } from './lease.ts';
 import type { SeedRange } from './seed-set.ts';
 import { Tally } from './tally.ts';
@@ -32,7 +32,7 @@ const memo = new TableMemo();
 
 const judgedRun = async (cell: Cell, seed: number): Promise<JudgedRun> => {
   const { scenario } = cell;
-  const prepared = buildSpec(scenario, seed, { faults: faultsOf(cell, seed) }, spent);
+  const prepared = buildSpec(scenario, seed, { faults: faultsOf(cell, seed), schedule: scheduleOf(cell, seed) }, spent);
   const { spec, watch } = prepared;
   const protocol = loadProtocol(spec.protocol);
   if (machine === null) {

@@ -126,7 +126,7 @@ class LeaseWorker {
 
   /** Throws InputError unless the scenario means here what it means to the campaign. */
   private check({ cell }: LeaseJob): void {
-    const here = scenarioHash(cell.scenario, cell.faults);
+    const here = scenarioHash(cell.scenario, cell.faults, cell.scheduler);
     if (here !== cell.hash) {
       throw new InputError(
         cell.scenario.name,

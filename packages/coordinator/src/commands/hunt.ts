@@ -1,3 +1,4 @@
+import { InputError } from '@numalab/base';
 import type { Verdict } from '@numalab/checkers';
 import { BUGS } from '../bugs/catalogue.ts';
 import { type HuntResult, hunt } from '../hunt/hunt.ts';
@@ -44,7 +45,8 @@ export const huntCommand = async (
 ): Promise<number> => {
   // From here on a signal cuts the hunt off and what there is gets printed.
   const { signal } = context;
-  const { seeds, faults, jobs, out, quiet, json, bug, protocol, duration } = options;
+  const { seeds, faults, unrestricted, scheduler, jobs, out, quiet, json, bug, protocol, duration } = options;
+  if (unrestricted && faults === 'none') throw new InputError('--unrestricted', 'excludes --faults none');
   const settings = settingsOf(options);
   // A known bug shows in the scenario that its entry names.
   const entry = reference === undefined ? BUGS.find(({ id }) => id === bug[0]) : undefined;
@@ -56,7 +58,8 @@ export const huntCommand = async (
     const result = await hunt(scenario, {
       seeds,
       // What a bug does is to be seen, not what faults do.
-      faults: faults ?? (bug.length > 0 ? 'none' : 'swarm'),
+      faults: unrestricted ? 'unrestricted' : (faults ?? (bug.length > 0 ? 'none' : 'swarm')),
+      scheduler,
       ...(jobs === undefined ? {} : { jobs }),
       ...(out === undefined ? {} : { out }),
       settings: [

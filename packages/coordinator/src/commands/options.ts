@@ -2,6 +2,7 @@ import { InputError } from '@numalab/base';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BUG_IDS } from '../bugs/catalogue.ts';
 import type { SeedRange } from '../campaign/seed-set.ts';
+import type { Scheduler } from '../scenario/draw-schedule.ts';
 import type { LoadOptions } from '../scenario/load.ts';
 import type { CommandContext } from './context.ts';
 
@@ -106,6 +107,8 @@ export const seedRange = (text: string): SeedRange => {
 export interface HuntCommandOptions {
   readonly seeds: SeedRange;
   readonly faults?: 'none' | 'swarm';
+  readonly unrestricted: boolean;
+  readonly scheduler: Scheduler;
   readonly protocol?: string;
   readonly bug: readonly string[];
   readonly duration?: string;

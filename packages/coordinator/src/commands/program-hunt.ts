@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { SCHEDULERS } from '../scenario/draw-schedule.ts';
 import { type HuntCommandOptions, type Runner, seedRange, wholeNumber } from './options.ts';
 
 const MOST_JOBS = 1024;
@@ -16,6 +17,12 @@ export const addHunt = (program: Command, run: Runner): void => {
         'none',
         'swarm',
       ]),
+    )
+    .option('--unrestricted', 'draw also faults that no protocol is asked to survive', false)
+    .addOption(
+      new Option('--scheduler <which>', 'whose turn it is: random (jitter alone), pct, starvation, or one by seed')
+        .choices(SCHEDULERS)
+        .default('mixed'),
     )
     .option('--protocol <name|file>', 'update protocol, instead of the scenario’s')
     .option('--bug <id>', 'switch on a known bug (repeatable)', collect, [])

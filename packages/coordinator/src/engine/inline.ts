@@ -26,7 +26,7 @@ export interface RawRun {
 }
 
 /** What a seed decides; all else must be the same for a machine to be used again. */
-const OF_SEED: ReadonlySet<string> = new Set(['seed', 'writers', 'faults', 'protocol', 'guarantee']);
+const OF_SEED: ReadonlySet<string> = new Set(['seed', 'writers', 'faults', 'schedule', 'protocol', 'guarantee']);
 
 const assertSameMachine = (before: MachineSpec, after: MachineSpec): void => {
   for (const key of Object.keys(after) as (keyof MachineSpec)[]) {

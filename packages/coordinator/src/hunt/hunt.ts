@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { type CampaignProgress, campaign } from '../campaign/campaign.ts';
 import type { CampaignFailure, CampaignResult, RunCounts } from '../campaign/campaign-result.ts';
-import { type DrawnFaults, faultsOf, makeCell } from '../campaign/cell.ts';
+import { type DrawnFaults, makeCell, scenarioOfSeed } from '../campaign/cell.ts';
 import type { SeedRange } from '../campaign/seed-set.ts';
 import { runScenario } from '../result/run-scenario.ts';
+import type { Scheduler } from '../scenario/draw-schedule.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { writeRunFolder } from './run-folder.ts';
 
@@ -13,6 +14,8 @@ export interface HuntOptions {
   readonly seeds: SeedRange;
   /** Default `swarm`: every seed draws faults of its own. */
   readonly faults?: DrawnFaults;
+  /** Default `mixed`: every seed has a scheduler of its own. */
+  readonly scheduler?: Scheduler;
   /** Threads; default: cores. */
   readonly jobs?: number;
   /** Folder for a folder per distinct failure: its shortest run, which `replay` runs again. */
@@ -52,24 +55,25 @@ export interface HuntResult
  * shortest run. Throws InputError for a scenario that cannot be run or a folder that cannot be made.
  */
 export const hunt = async (scenario: Scenario, options: HuntOptions): Promise<HuntResult> => {
-  const { out, faults = 'swarm', seeds, jobs, settings, signal, progress } = options;
+  const { out, faults = 'swarm', scheduler = 'mixed', seeds, jobs, settings, signal, progress } = options;
   const found = await campaign([scenario], {
     seeds,
     faults,
+    scheduler,
     ...(jobs === undefined ? {} : { jobs }),
     ...(settings === undefined ? {} : { settings }),
     ...(signal === undefined ? {} : { signal }),
     ...(progress === undefined ? {} : { progress }),
   });
   const { verdict, reason, interrupted, evidence, rules, marks, wallMs, runs, faultsFired } = found;
-  const cell = makeCell(scenario, faults);
+  const cell = makeCell(scenario, faults, scheduler);
   const failures: HuntFailure[] = [];
   for (const { cause, invariant, message, count, seed, events, replay } of found.failures) {
     let folder: string | null = null;
     // A run that numalab could not end leaves nothing to write down.
     if (out !== undefined && invariant !== 'bug') {
       folder = join(out, `failure-${failures.length + 1}`);
-      const broken = { ...scenario, faults: faultsOf(cell, seed), comparison: false };
+      const broken = scenarioOfSeed(cell, seed);
       writeRunFolder('--out', folder, broken, await runScenario(broken, { seed }));
     }
     failures.push({ cause, invariant, message, count, seed, events, replay, folder });

@@ -1,4 +1,5 @@
-import { InputError } from '@numalab/base';
+import { assert, InputError } from '@numalab/base';
+import type { Stall } from '@numalab/interconnect';
 import {
   type KernelImage,
   planPatchWriter,
@@ -11,7 +12,8 @@ import { layOut, type MachineSpec, nodeBase, type Strategy, type WatchMap } from
 import type { Guarantee, Protocol } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { scenarioLatencies } from '../scenario/latencies.ts';
-import type { Caches, Fault, Scenario, Writer } from '../scenario/scenario.ts';
+import { stallsOf } from '../scenario/resolve-schedule.ts';
+import type { Caches, Fault, Scenario, ScheduleChoice, Writer } from '../scenario/scenario.ts';
 import { formatSize } from '../scenario/units.ts';
 import { boundWrites } from './bound-writes.ts';
 import { faultPlan } from './fault-plan.ts';
@@ -28,6 +30,8 @@ export interface SpecOverrides {
   readonly guarantee?: Guarantee;
   /** What breaks, instead of what the scenario says: for faults that a seed draws. */
   readonly faults?: readonly Fault[];
+  /** Who gets less time, instead of what the scenario says: for choices that a seed draws. */
+  readonly schedule?: readonly ScheduleChoice[];
 }
 
 /** A machine that is ready to be built, and what a report must say about it. */
@@ -43,7 +47,7 @@ export interface PreparedMachine {
   readonly recorded?: RecordedSummary;
 }
 
-type MachinePart = Omit<MachineSpec, 'seed' | 'writers' | 'faults'>;
+type MachinePart = Omit<MachineSpec, 'seed' | 'writers' | 'faults' | 'schedule'>;
 
 /** What is the same for all seeds of one scenario and strategy. */
 interface Prepared {
@@ -160,10 +164,17 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     fetchAhead: machine.caches.fetchAhead > 0,
     workload,
   };
-  const full: MachineSpec = { ...part, arenaBytes: arenaBytes(part), seed: 0, writers: [], faults: null };
+  const full: MachineSpec = {
+    ...part,
+    arenaBytes: arenaBytes(part),
+    seed: 0,
+    writers: [],
+    faults: null,
+    schedule: null,
+  };
   checkRoom(scenario, full);
   checkPool(scenario, full);
-  const { seed: _, writers: __, faults: ___, ...ready } = full;
+  const { seed: _, writers: __, faults: ___, schedule: ____, ...ready } = full;
   return { kernel, machine: ready, outsideStores };
 };
 
@@ -195,6 +206,14 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
   return workload.writes === null ? plans : boundWrites(plans, workload.writes, workload.durationPs);
 };
 
+/** The choices of a schedule as the machine wants them; null: none. */
+const scheduleOf = (scenario: Scenario, choices: readonly ScheduleChoice[]): readonly Stall[] | null => {
+  if (choices.length === 0) return null;
+  return choices.flatMap((choice) =>
+    stallsOf(choice, scenario.machine, (key, message) => assert(false, `${key}: ${message}`) as never),
+  );
+};
+
 /**
  * Everything that a run of `scenario` with `seed` depends on. What does not depend on the seed is worked out once per scenario
  * object. Throws InputError naming file and field: an image that cannot be replicated, too little memory, a trace that does
@@ -211,10 +230,11 @@ export const buildSpec = (
   const writers = planWriters(scenario, kernel, seed);
   // What is run for comparison is what it would be if nothing broke.
   const faults = overrides.strategy === 'none' ? null : faultPlan(scenario, overrides.faults ?? scenario.faults, seed);
+  const stalls = overrides.strategy === 'none' ? null : scheduleOf(scenario, overrides.schedule ?? scenario.schedule);
   const reusable = spent !== null && spent.image === kernel.image;
   if (reusable) remarkWatched(spent.watch, spent.spec.writers, writers);
   return {
-    spec: { ...machine, seed, writers, faults },
+    spec: { ...machine, seed, writers, faults, schedule: stalls },
     image: kernel.image,
     watch: reusable ? spent.watch : watchMap(kernel.image.words.length, writers),
     notes: kernel.notes,

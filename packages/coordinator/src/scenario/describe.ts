@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { Fault, MachineScenario, Scenario, Writer } from './scenario.ts';
+import type { Fault, MachineScenario, Scenario, ScheduleChoice, Writer } from './scenario.ts';
 import { formatBandwidth, formatDuration, formatRate, formatSize } from './units.ts';
 
 const describeWriter = ({ rate, at, ...rest }: Writer): Record<string, unknown> => ({
@@ -14,6 +14,12 @@ const describeFault = ({ at, during, for: span, ...rest }: Fault): Record<string
   const all = { ...rest, at: time(at), during: during?.map(formatDuration) ?? null, for: time(span) };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 };
+
+const describeChoice = ({ target, during, slow }: ScheduleChoice): Record<string, unknown> => ({
+  target,
+  during: during.map(formatDuration),
+  ...(slow === null ? {} : { slow }),
+});
 
 const describeMachine = ({ topology: _, ...machine }: MachineScenario): Record<string, unknown> => {
   const { l1i, l2, llc, ...others } = machine.caches;
@@ -47,6 +53,7 @@ export const describeScenario = (scenario: Scenario): Record<string, unknown> =>
     interconnect: { ...links, jitter: jitter1024 / 1024, bandwidth: formatBandwidth(bandwidth) },
     workload: { duration: formatDuration(durationPs), ...otherWork },
     faults: scenario.faults.map(describeFault),
+    schedule: scenario.schedule.map(describeChoice),
     checks: scenario.checks,
     bugs: scenario.bugs,
     comparison: scenario.comparison,

@@ -1,6 +1,7 @@
 export * from './catalogue.ts';
 export * from './describe.ts';
 export { drawFaults, type SwarmOptions } from './draw-faults.ts';
+export { drawSchedule, SCHEDULERS, type ScheduleOptions, type Scheduler } from './draw-schedule.ts';
 export * from './files.ts';
 export * from './latencies.ts';
 export * from './load.ts';

@@ -64,6 +64,7 @@ const SECTIONS: Readonly<Record<string, true>> = {
   interconnect: true,
   workload: true,
   faults: true,
+  schedule: true,
   checks: true,
 };
 

@@ -65,7 +65,8 @@ const process = (text: string, nodes: number, problem: FaultProblem): number => 
   return node;
 };
 
-const linkOf = (target: string, { nodes }: FaultShape, problem: FaultProblem): Place => {
+/** The link that `target` names: `0>hyp` one way, `0|hyp` both ways, `*>1`, or `1` for all links of one. */
+export const linkOf = (target: string, nodes: number, problem: FaultProblem): Place => {
   const [first = '', mark = '', second = ''] = target.split(/([>|])/);
   if (mark === '') {
     const node = process(first.trim(), nodes, problem);
@@ -80,7 +81,7 @@ const linkOf = (target: string, { nodes }: FaultShape, problem: FaultProblem): P
 const placeOf = ({ kind, target }: Fault, shape: FaultShape, problem: FaultProblem): Place => {
   if (target === null) return ANYWHERE;
   const text = String(target);
-  if (MESSAGE_FAULTS.has(kind)) return linkOf(text, shape, problem);
+  if (MESSAGE_FAULTS.has(kind)) return linkOf(text, shape.nodes, problem);
   if (kind === 'hyp-crash') {
     const step = HYPERVISOR_STEPS.find((name) => name === text);
     if (step !== undefined) return { ...ANYWHERE, step };

@@ -9,6 +9,7 @@ import { scenarioLatencies } from './latencies.ts';
 import { didYouMean } from './problems.ts';
 import { faultShape, faultSpec } from './resolve-faults.ts';
 import { resolveMachine } from './resolve-machine.ts';
+import { stallsOf } from './resolve-schedule.ts';
 import type { Fault, InterconnectScenario, KernelScenario, MachineScenario, Scenario, Writer } from './scenario.ts';
 import type { InterconnectInput, KernelInput, ScenarioInput, WriterInput } from './scenario-input.ts';
 import { formatSize } from './units.ts';
@@ -154,6 +155,12 @@ const resolveFaults = (input: ScenarioInput, machine: MachineScenario, context: 
   return input.faults;
 };
 
+const checkSchedule = (input: ScenarioInput, machine: MachineScenario, context: ResolveContext): void => {
+  for (const [index, choice] of input.schedule.entries()) {
+    stallsOf(choice, machine, (key, message) => context.fail(['schedule', index, key], message));
+  }
+};
+
 /** Works out everything that depends on other keys, on files or on the mode. Throws InputError. */
 export const resolveScenario = (
   input: ScenarioInput,
@@ -166,6 +173,7 @@ export const resolveScenario = (
     context.fail(['hypervisor', 'node'], `${input.hypervisor.node} is beyond the last of ${machine.nodes} nodes`);
   }
   if (input.replication.strategy === 'stage1') checkStage1(machine, context);
+  checkSchedule(input, machine, context);
   const { duration, ...workload } = input.workload;
   return {
     name,
@@ -177,6 +185,7 @@ export const resolveScenario = (
     interconnect: resolveInterconnect(input.interconnect, machine, context),
     workload: { durationPs: duration, ...workload },
     faults: resolveFaults(input, machine, context),
+    schedule: input.schedule,
     checks: input.checks,
     bugs: input.bugs,
     comparison: input.comparison,

@@ -8,6 +8,7 @@ import type {
   MachineScenario,
   Rate,
   ReplicationScenario,
+  ScheduleChoice,
   WorkloadScenario,
   Writer,
 } from './scenario.ts';
@@ -24,6 +25,7 @@ export interface ScenarioInput {
   readonly interconnect: InterconnectInput;
   readonly workload: WorkloadInput;
   readonly faults: readonly FaultInput[];
+  readonly schedule: readonly ScheduleChoice[];
   readonly checks: ChecksScenario;
   readonly bugs: readonly string[];
   readonly comparison: boolean;

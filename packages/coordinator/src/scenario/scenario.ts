@@ -207,6 +207,15 @@ export interface Fault {
   readonly memory: 'kept' | 'lost';
 }
 
+/** One choice of a scheduler: somebody gets less time than it could. It only ever adds delay. */
+export interface ScheduleChoice {
+  /** `cpu N`, `el2 N`, `node N`, `hyp`, or a link such as `0>hyp`. */
+  readonly target: string;
+  readonly during: readonly [from: number, to: number];
+  /** How many times slower; null: it gets nothing at all. */
+  readonly slow: number | null;
+}
+
 export interface ChecksScenario {
   readonly minEvidence: number;
   /** Ids of rules whose violation is expected; the run passes only if each occurred. */
@@ -229,6 +238,7 @@ export interface Scenario {
   readonly interconnect: InterconnectScenario;
   readonly workload: WorkloadScenario;
   readonly faults: readonly Fault[];
+  readonly schedule: readonly ScheduleChoice[];
   readonly checks: ChecksScenario;
   /** Also run without replication, to compare. */
   /** Known bugs that are switched on: numbers of the catalogue. */

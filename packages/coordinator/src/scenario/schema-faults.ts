@@ -1,5 +1,6 @@
 import { FAULT_KINDS } from '@numalab/interconnect';
 import { z } from 'zod';
+import type { ScheduleChoice } from './scenario.ts';
 import type { FaultInput } from './scenario-input.ts';
 import { duration, fraction, text, whole } from './schema-parts.ts';
 
@@ -25,4 +26,15 @@ export const faultSchema: z.ZodType<FaultInput> = z.strictObject({
   for: duration().nullable().default(null).describe('How long: a delay, a pause, an outage'),
   factor: whole(2, 1000).nullable().default(null).describe('How many times slower a slow node is'),
   memory: z.enum(['kept', 'lost']).default('kept').describe('What a crash does to the memory of the node'),
+});
+
+/** Schema of an entry of `schedule`. */
+export const scheduleSchema: z.ZodType<ScheduleChoice> = z.strictObject({
+  target: text().describe(
+    'Who is held up: cpu N, el2 N (the EL2 agent of a node), node N (both), hyp, or a link such as 0>hyp',
+  ),
+  during: z
+    .tuple([duration(), duration()], { error: 'must be two times: [from, to]' })
+    .describe('From the one moment until the other'),
+  slow: whole(2, 1_000_000).nullable().default(null).describe('How many times slower; default: it gets nothing at all'),
 });

@@ -2,7 +2,7 @@ import { LATENCY_PROFILES } from '@numalab/machine';
 import { z } from 'zod';
 import { BUG_IDS } from '../bugs/catalogue.ts';
 import type { ScenarioInput } from './scenario-input.ts';
-import { faultSchema } from './schema-faults.ts';
+import { faultSchema, scheduleSchema } from './schema-faults.ts';
 import { kernel } from './schema-kernel.ts';
 import { machine } from './schema-machine.ts';
 import { bandwidth, duration, flag, fraction, text, whole } from './schema-parts.ts';
@@ -97,6 +97,10 @@ const scenarioZod = z.strictObject({
   interconnect: interconnectSchema,
   workload: workloadSchema,
   faults: z.array(faultSchema).default([]).describe('What breaks'),
+  schedule: z
+    .array(scheduleSchema)
+    .default([])
+    .describe('Who gets less time than it could, and when: only ever adds delay'),
   checks: checksSchema,
   bugs: z.array(z.enum(BUG_IDS)).default([]).describe('Known bugs that are switched on'),
   comparison: flag().default(true).describe('Also run without replication, to compare'),
