@@ -76,6 +76,12 @@ export class HypervisorProcess extends link.Process {
     for (const at of this.crashes?.moments() ?? []) this.postFault(at, BEGIN);
   }
 
+  /** From here on events go to `sink`. */
+  traceTo(sink: link.TraceSink): void {
+    this.trace = sink;
+    this.tally.listener = (what, name) => sink.add(this.now, link.TRACE_FAULT, this.id, what, 0, 0, name);
+  }
+
   private newHost(): ProtocolHost {
     const { spec, latencies, durable, membership } = this;
     const host = new ProtocolHost(spec, latencies, this.makeHalf(), this.hostPort(), durable, membership.down);
@@ -157,6 +163,7 @@ export class HypervisorProcess extends link.Process {
     const entry = this.order.journal[write.number - 1]!;
     assert(entry.write === write && entry.retired < 0, `write ${write.number} is retired once`);
     entry.retired = this.now;
+    this.trace?.add(this.now, link.TRACE_RETIRED, this.id, write.number, 0, 0, null);
     this.reach('retiring');
     this.answer(write.origin, entry.core, write.number, entry.serial, entry.old);
     this.reach('retired');
@@ -328,6 +335,10 @@ export class HypervisorProcess extends link.Process {
     }
     const entry = order.append(word, words, old, from, core, submission, this.now);
     this.lastOf.set(this.coreOf(from, core), entry);
+    if (this.trace !== null) {
+      const body: link.NumberedBody = { core, serial: submission.serial, words };
+      this.trace.add(this.now, link.TRACE_NUMBERED, this.id, entry.write.number, word, from, body);
+    }
     this.reach('journalled');
     this.host.write(entry.write);
   }

@@ -13,5 +13,6 @@ export { RingReader, RingWriter, ringWords } from './ring.ts';
 export * from './schedule.ts';
 export { type Frame, SESSION_WINDOW, Session, type SessionPort, type SessionTimes } from './session.ts';
 export { type SessionHost, Sessions } from './sessions.ts';
+export * from './trace.ts';
 export { ValueReader, ValueWriter } from './value-codec.ts';
 export { type FrameHeader, FrameReader, FrameWriter } from './window-frame.ts';

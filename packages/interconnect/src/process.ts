@@ -1,6 +1,8 @@
 import { Digest, type Instant } from '@numalab/base';
 import { EventQueue } from './event-queue.ts';
+import { LINE } from './kinds.ts';
 import { type Message, orderOf } from './message.ts';
+import type { TraceSink } from './trace.ts';
 
 /**
  * A process of the simulation: one node, or the hypervisor. It owns its state alone and acts on messages only, in the order
@@ -15,6 +17,8 @@ export abstract class Process {
   readonly digest: Digest = new Digest();
   /** Messages that took effect. */
   eventCount = 0;
+  /** Where events go; null: nowhere. */
+  trace: TraceSink | null = null;
   protected readonly queue: EventQueue = new EventQueue();
   private sequence = 0;
 
@@ -62,6 +66,12 @@ export abstract class Process {
     digest.word((message.kind << 16) ^ (message.from << 8) ^ message.to);
     digest.word(message.a);
     digest.word(message.b);
+    if (this.trace !== null) this.traceMessage(message, this.trace);
+  }
+
+  /** What a line holds is left out: it would be most of a trace. */
+  private traceMessage({ time, kind, from, a, b, c, body }: Message, trace: TraceSink): void {
+    trace.add(time, kind, from, a, b, c, kind === LINE ? null : body);
   }
 
   /** Back to the state before the first step. */

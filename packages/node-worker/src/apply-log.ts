@@ -29,12 +29,15 @@ export class ApplyLog implements ApplyEntries {
   readonly subjects: number[] = [];
   readonly numbers: number[] = [];
   readonly times: number[] = [];
+  /** Told of every entry. */
+  listener: ((kind: number, subject: number, number: number, at: number) => void) | null = null;
 
   private add(kind: number, subject: number, number: number, at: number): void {
     this.kinds.push(kind);
     this.subjects.push(subject);
     this.numbers.push(number);
     this.times.push(at);
+    this.listener?.(kind, subject, number, at);
   }
 
   /** The first words of a write were stored. */

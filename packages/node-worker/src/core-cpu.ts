@@ -300,10 +300,14 @@ export class CoreCpu implements KernelCpu {
   }
 
   synchronised(stretches: readonly { readonly offset: number; readonly size: number }[]): void {
-    const { node, cpu } = this;
     for (const { offset, size } of stretches)
-      for (let word = offset >> 2; word < (offset + size + 3) >> 2; word++)
-        node.synchronisations.push({ word, time: cpu.time, cpu: cpu.cpu });
+      for (let word = offset >> 2; word < (offset + size + 3) >> 2; word++) this.synchronisedWord(word);
+  }
+
+  private synchronisedWord(word: number): void {
+    const { node, cpu } = this;
+    node.synchronisations.push({ word, time: cpu.time, cpu: cpu.cpu });
+    node.trace?.add(cpu.time, link.TRACE_SYNCHRONISED, node.id, word, cpu.cpu, 0, null);
   }
 
   lost(offset: number): void {

@@ -1,4 +1,5 @@
 import { type Step, WAIT } from '@numalab/base';
+import { TRACE_OVER, TRACE_TRAP } from '@numalab/interconnect';
 import {
   ACCESS_EXECUTE,
   ACCESS_WRITE,
@@ -262,6 +263,7 @@ export class El2 {
     cpu.trappedWord = first >> 2;
     cpu.replyNumber = -1;
     cpu.replyBytes = null;
+    node.trace?.add(cpu.time, TRACE_TRAP, node.id, cpu.cpu, first >> 2, submission.serial, null);
     node.submit(cpu.core, submission, cpu.time);
     node.sendProbes(first >> 2, false, cpu.time);
     node.waitsInEl2(cpu);
@@ -272,6 +274,7 @@ export class El2 {
       const bytes = Array.from(store.bytes.subarray(0, size));
       const { replyNumber: number, core } = cpu;
       this.times.push({ number, begin, end: cpu.time, core, offset: first, bytes, maintained: -1 });
+      node.trace?.add(cpu.time, TRACE_OVER, node.id, number, cpu.cpu, 0, null);
       node.sendProbes(first >> 2, true, cpu.time);
     } else if (submission.operation === OPERATION_STORE) {
       const text = `the store of CPU ${cpu.cpu} to offset 0x${first.toString(16)}, which trapped at ${begin / 1000} ns, came back without a number`;

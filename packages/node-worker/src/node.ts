@@ -181,6 +181,17 @@ export class NodeProcess extends link.Process {
     this.begin();
   }
 
+  /** From here on events go to `sink`. */
+  traceTo(sink: link.TraceSink): void {
+    const { id } = this;
+    this.trace = sink;
+    this.tally.listener = (what, name) => sink.add(this.now, link.TRACE_FAULT, id, what, 0, 0, name);
+    this.applyLog.listener = (kind, subject, number, at) =>
+      sink.add(at, link.TRACE_APPLIED, id, kind, subject, number, null);
+    this.observations.listener = ({ id: rule, message, timePs }) =>
+      sink.add(timePs, link.TRACE_FINDING, id, 0, 0, 0, [rule, message]);
+  }
+
   private pausesOf(schedule: readonly link.Stall[] | null): readonly (link.Pauses | null)[] | null {
     const pauses = this.cpus.map(({ core }) =>
       core === this.spec.coresPerNode

@@ -75,6 +75,8 @@ export class Observations {
   readonly findings: Finding[] = [];
   /** Findings that were not kept. */
   dropped = 0;
+  /** Told of every finding. */
+  listener: ((finding: Finding) => void) | null = null;
   private readonly foundOf: Map<string, number> = new Map();
   private readonly lastNumber: Map<number, number> = new Map();
   private readonly firstCpu: number;
@@ -90,6 +92,7 @@ export class Observations {
   report(id: string, message: string, timePs: number): void {
     const count = this.foundOf.get(id) ?? 0;
     this.foundOf.set(id, count + 1);
+    this.listener?.({ id, message, timePs });
     if (count < FINDINGS_KEPT) this.findings.push({ id, message, timePs });
     else this.dropped++;
   }

@@ -1,6 +1,6 @@
 import type { Verdict } from '@numalab/checkers';
 import picocolors from 'picocolors';
-import { writeRecord } from '../hunt/run-folder.ts';
+import { traceFolderOf, writeRecord } from '../hunt/run-folder.ts';
 import { CasemateLogs } from '../result/casemate-logs.ts';
 import { textAsSeen } from '../result/dump-text.ts';
 import { type ReportContext, reportLines, verdictLine } from '../result/report-text.ts';
@@ -77,6 +77,7 @@ export const runCommand = async (scenario: Scenario, options: RunOptions, contex
     signal,
     begins: (part) => progress.begin(part === 'scenario' ? scenario.name : `${scenario.name}, without replication`),
     progress: (virtualPs) => progress.update(virtualPs, scenario.workload.durationPs),
+    ...(options.out === undefined ? {} : { trace: traceFolderOf('--out', options.out) }),
     ...(logs === null ? {} : { watcherOf: logs.watcherOf }),
   });
   progress.end();

@@ -9,6 +9,7 @@ import {
   watchTables,
 } from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec, type TableWatcherFactory, type WatchMap } from '@numalab/node-worker';
+import { MachineTrace } from '../trace/trace-machine.ts';
 import { InlineMachine, type RawRun } from './inline.ts';
 import { loadProtocol } from './protocol-ref.ts';
 
@@ -29,6 +30,8 @@ export interface PlacementOptions {
   readonly signal?: AbortSignal;
   /** Told now and then how far virtual time is, in picoseconds. */
   readonly progress?: (virtualPs: number) => void;
+  /** Folder for the trace of the run, which exists; a file for each process. */
+  readonly trace?: string | null;
   /** Watches each node's table edits instead of the judge of T4 alone; `inline` only. */
   readonly watcherOf?: TableWatcherFactory;
 }
@@ -103,6 +106,18 @@ const runRaw = async (spec: MachineSpec, watch: WatchMap, options: PlacementOpti
     return await runCluster(spec, spec.protocol, watch, { ...options, processes: options.processes ?? null });
   }
   const { watcherOf = watchTables, windowDivisor = 1 } = options;
-  const machine = new InlineMachine(spec, loadProtocol(spec.protocol), watch, watcherOf, windowDivisor);
-  return await machine.run(options.signal, options.progress);
+  const trace = typeof options.trace === 'string' ? new MachineTrace(options.trace, watcherOf) : null;
+  const machine = new InlineMachine(
+    spec,
+    loadProtocol(spec.protocol),
+    watch,
+    trace?.watcherOf ?? watcherOf,
+    windowDivisor,
+  );
+  trace?.attach(spec, machine.nodes, machine.hypervisor);
+  try {
+    return await machine.run(options.signal, options.progress);
+  } finally {
+    trace?.close();
+  }
 };

@@ -4,6 +4,7 @@ import { HypervisorProcess, hypervisorReportOf } from '@numalab/hypervisor';
 import { type Message, RingReader, RingWriter } from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
 import { NodeHardware, NodeProcess, reportOf } from '@numalab/node-worker';
+import { MachineTrace } from '../trace/trace-machine.ts';
 import { LinkLost, MemberLinks } from './cluster/member-links.ts';
 import { ELSEWHERE, reachPs } from './deal.ts';
 import { ProcessGroup } from './process-group.ts';
@@ -38,6 +39,7 @@ class MachineThread {
   private readonly links: MemberLinks | null;
   /** By member; see {@link reachPs}. */
   private readonly memberReach: Float64Array;
+  private readonly trace: MachineTrace | null;
   /** Until when nothing can come from another process of the operating system; see {@link ENDED}. */
   private horizon: number;
   private windows = 0;
@@ -47,12 +49,14 @@ class MachineThread {
     nodes: readonly NodeProcess[],
     hypervisor: HypervisorProcess | null,
     links: MemberLinks | null,
+    trace: MachineTrace | null,
   ) {
     const { spec, thread, threads, owners, windowDivisor, cluster } = task;
     this.task = task;
     this.nodes = nodes;
     this.hypervisor = hypervisor;
     this.links = links;
+    this.trace = trace;
     this.horizon = cluster === null ? Infinity : 0;
     const latencies = new Latencies(spec.topology, spec.profile);
     const innerPs = latencies.minLinkPs() / windowDivisor;
@@ -75,16 +79,19 @@ class MachineThread {
   static async build(task: ThreadTask): Promise<MachineThread> {
     const { spec, watch, owners, thread } = task;
     const protocol = loadProtocol(task.protocol);
+    const trace = task.trace === null ? null : new MachineTrace(task.trace, watchTables);
     const nodes: NodeProcess[] = [];
     for (let id = 0; id < spec.nodes; id++) {
       if (owners[id] === thread) {
-        nodes.push(new NodeProcess(new NodeHardware(id, spec, watchTables), spec, () => protocol.node(), watch));
+        const hardware = new NodeHardware(id, spec, trace?.watcherOf ?? watchTables);
+        nodes.push(new NodeProcess(hardware, spec, () => protocol.node(), watch));
       }
     }
     const hasHypervisor = owners[spec.nodes] === thread;
     const hypervisor = hasHypervisor ? new HypervisorProcess(spec, () => protocol.hypervisor()) : null;
     const links = task.cluster !== null && thread === 0 ? await MemberLinks.open(task.cluster) : null;
-    return new MachineThread(task, nodes, hypervisor, links);
+    trace?.attach(spec, nodes, hypervisor);
+    return new MachineThread(task, nodes, hypervisor, links, trace);
   }
 
   private sendAway(message: Message): void {
@@ -179,6 +186,7 @@ class MachineThread {
       if (barrier.horizon === ENDED) break;
     }
     await links?.end();
+    this.trace?.close();
     const endedMs = nowMs();
     return {
       nodes: this.nodes.map((node) => reportOf(node)),
@@ -192,6 +200,7 @@ class MachineThread {
   }
 
   abandon(): void {
+    this.trace?.close();
     this.links?.abandon();
   }
 }

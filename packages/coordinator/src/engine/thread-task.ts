@@ -16,6 +16,8 @@ export interface ThreadTask {
   /** The other processes of the operating system that have a part in the run; null: there are none. */
   readonly cluster: ClusterTask | null;
   readonly windowDivisor: number;
+  /** Folder for the trace of the run; null: none is wanted. */
+  readonly trace: string | null;
   /** Whether every thread has a core to itself. */
   readonly ownCore: boolean;
   /** See `barrierMemory`. */

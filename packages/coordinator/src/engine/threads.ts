@@ -23,6 +23,8 @@ export interface ThreadOptions {
   readonly threads: number | null;
   /** Windows are this many times shorter than they may be. */
   readonly windowDivisor?: number;
+  /** Folder for the trace of the run. */
+  readonly trace?: string | null;
   /** Ends the run after the window that is under way. */
   readonly signal?: AbortSignal;
   /** Is told the virtual time in picoseconds, now and then. */
@@ -143,14 +145,26 @@ export const runThreads = async (
   options: ThreadOptions,
 ): Promise<RawRun> => {
   const calledMs = performance.timeOrigin + performance.now();
-  const { windowDivisor = 1, signal, progress } = options;
+  const { windowDivisor = 1, trace = null, signal, progress } = options;
   const cores = availableParallelism();
   const threads = Math.max(1, Math.min(spec.nodes, options.threads ?? cores));
   const barrier = barrierMemory(threads);
   const rings = ringMemory(threads);
   const owners = dealProcesses(spec, threads);
   const ownCore = threads <= cores;
-  const shared = { spec, protocol, watch, threads, owners, cluster: null, windowDivisor, ownCore, barrier, rings };
+  const shared = {
+    spec,
+    protocol,
+    watch,
+    threads,
+    owners,
+    cluster: null,
+    windowDivisor,
+    trace,
+    ownCore,
+    barrier,
+    rings,
+  };
   const tasks = Array.from({ length: threads }, (_, thread): ThreadTask => ({ ...shared, thread }));
   const control = new RunControl(barrier);
   const end = (): void => control.end();

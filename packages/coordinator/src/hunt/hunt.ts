@@ -3,10 +3,9 @@ import { type CampaignProgress, campaign } from '../campaign/campaign.ts';
 import type { CampaignFailure, CampaignResult, RunCounts } from '../campaign/campaign-result.ts';
 import { type DrawnFaults, makeCell, scenarioOfSeed } from '../campaign/cell.ts';
 import type { SeedRange } from '../campaign/seed-set.ts';
-import { runScenario } from '../result/run-scenario.ts';
 import type { Scheduler } from '../scenario/draw-schedule.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { writeRunFolder } from './run-folder.ts';
+import { runIntoFolder } from './run-folder.ts';
 
 /** What a hunt looks through, and whom it tells. */
 export interface HuntOptions {
@@ -73,8 +72,7 @@ export const hunt = async (scenario: Scenario, options: HuntOptions): Promise<Hu
     // A run that numalab could not end leaves nothing to write down.
     if (out !== undefined && invariant !== 'bug') {
       folder = join(out, `failure-${failures.length + 1}`);
-      const broken = scenarioOfSeed(cell, seed);
-      writeRunFolder('--out', folder, broken, await runScenario(broken, { seed }));
+      await runIntoFolder('--out', folder, scenarioOfSeed(cell, seed), seed);
     }
     failures.push({ cause, invariant, message, count, seed, events, replay, folder });
   }

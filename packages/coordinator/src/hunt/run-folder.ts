@@ -1,15 +1,19 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { InputError } from '@numalab/base';
 import { OutputFolder } from '../commands/output-folder.ts';
 import type { RunResult } from '../result/run-result.ts';
+import { runScenario } from '../result/run-scenario.ts';
 import { scenarioYaml } from '../scenario/describe.ts';
 import { loadScenario } from '../scenario/load.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { makeTraceFolder } from '../trace/trace-folder.ts';
 import { buildVersion } from '../version.ts';
 
 /** Layout of a run's folder. Another one is refused. */
 const FORMAT = 1;
+/** Where in it the trace is. */
+export const TRACE = 'trace';
 
 /** What `run.json` holds: enough to know whether a run again was the same. */
 export interface RunRecord {
@@ -31,9 +35,42 @@ export const writeRecord = (folder: OutputFolder, scenario: Scenario, result: Ru
   folder.write('run.json', `${JSON.stringify(record, null, 2)}\n`);
 };
 
-/** Makes the folder of a run: its scenario with all that it depends on, its result and its record. Throws InputError. */
-export const writeRunFolder = (option: string, path: string, scenario: Scenario, result: RunResult): void =>
-  writeRecord(new OutputFolder(option, path), scenario, result);
+/** Makes the folder that the trace of a run goes to, inside the run's, and takes away what an earlier run left there. */
+export const traceFolderOf = (option: string, path: string): string => {
+  const trace = resolve(path, TRACE);
+  try {
+    // A record from an earlier run would vouch for what is to come.
+    rmSync(join(path, 'run.json'), { force: true });
+    makeTraceFolder(trace);
+  } catch (error) {
+    throw new InputError(option, `${trace} cannot be written to (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return trace;
+};
+
+/** The trace in the folder of a run. Throws InputError if there is no such folder. */
+export const traceOf = (path: string): string => {
+  if (!existsSync(path)) throw new InputError(path, 'there is no such folder');
+  if (!existsSync(join(path, TRACE)))
+    throw new InputError(path, 'holds no trace: it is no folder of run --out or of a failure of hunt');
+  return join(path, TRACE);
+};
+
+/**
+ * Runs a scenario, and makes the folder of the run: its trace, the scenario with all that the run depends on, its result and
+ * its record. Throws InputError.
+ */
+export const runIntoFolder = async (
+  option: string,
+  path: string,
+  scenario: Scenario,
+  seed: number,
+): Promise<RunResult> => {
+  const folder = new OutputFolder(option, path);
+  const result = await runScenario(scenario, { seed, trace: traceFolderOf(option, path) });
+  writeRecord(folder, scenario, result);
+  return result;
+};
 
 const isRecord = (value: unknown): value is RunRecord => {
   const { version, seed, digest } = (value ?? {}) as Partial<RunRecord>;

@@ -76,7 +76,7 @@ const compare = async (
   if (!scenario.comparison || run.strategy === 'none' || options.signal?.aborted === true) return null;
   options.begins?.('comparison');
   const prepared = buildSpec(scenario, options.seed, { strategy: 'none' });
-  const { watcherOf: _, ...placement } = placementOf(options);
+  const { watcherOf: _, trace: __, ...placement } = placementOf(options);
   // What breaks without replication is no finding about the protocol; this run is measured, not judged.
   const judged = await runMachine(prepared.spec, prepared.watch, { minEvidence: 0, expect: [] }, placement);
   if (judged.raw.interrupted) return null;

@@ -15,6 +15,8 @@ export interface MemberJob {
   readonly owners: Int32Array;
   readonly cluster: Omit<ClusterTask, 'port'>;
   readonly windowDivisor: number;
+  /** Folder for the trace of the run; null: none is wanted. */
+  readonly trace: string | null;
   /** Whether every thread of every member has a core to itself. */
   readonly ownCore: boolean;
   /** Whether to tell how far the run is. */

@@ -112,7 +112,7 @@ const jobsOf = (
 ): MemberJob[] => {
   const members = threads.length;
   const ownCore = threads.reduce((sum, count) => sum + count, 0) <= availableParallelism();
-  const { windowDivisor = 1, progress } = options;
+  const { windowDivisor = 1, trace = null, progress } = options;
   return Array.from(threads, (count, member) => ({
     spec,
     protocol,
@@ -121,6 +121,7 @@ const jobsOf = (
     owners: threadOf.map((thread, process) => (memberOf[process] === member ? thread : ELSEWHERE)),
     cluster: { member, members, memberOf, folder },
     windowDivisor,
+    trace,
     ownCore,
     tellsProgress: progress !== undefined && member === 0,
   }));
