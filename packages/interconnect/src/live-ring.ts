@@ -21,6 +21,11 @@ const WRAP = 2 ** 30;
 /** Bytes of shared memory for a ring of `words` words, a power of two. */
 export const liveRingBytes = (words: number): number => CONTROL_BYTES + words * 8;
 
+/** Makes the ring at `offset` empty, as a new one is. Neither end may be in use. */
+export const clearLiveRing = (memory: SharedArrayBuffer, offset: number): void => {
+  new Int32Array(memory, offset, CONTROL_BYTES / 4).fill(0);
+};
+
 interface RingView {
   readonly control: Int32Array;
   readonly data: Float64Array;
@@ -126,8 +131,9 @@ export class LiveRingWriter {
 export class LiveRingReader {
   /** Records taken so far. */
   taken = 0;
-  /** Kind of the record that {@link next} found. */
+  /** Kind of the record that {@link next} found, and the moment before which it must not be taken. */
   kind = 0;
+  due = 0;
   private readonly view: RingView;
   private head = 0;
   private tail = 0;
@@ -159,6 +165,7 @@ export class LiveRingReader {
     const { data, mask } = this.view;
     const due = data[(this.tail + 1) & mask]!;
     if (due > now) return false;
+    this.due = due;
     const header = data[this.tail & mask]!;
     const length = Math.floor(header / KINDS);
     this.kind = header - length * KINDS;
@@ -172,6 +179,13 @@ export class LiveRingReader {
   /** The next word of the open record. */
   word(): number {
     return this.view.data[this.at++ & this.view.mask]!;
+  }
+
+  /** All words of the open record that were not taken yet, as they are: for passing it on. */
+  rest(): number[] {
+    const words: number[] = [];
+    while (this.at < this.end) words.push(this.word());
+    return words;
   }
 
   /** The plain data that the rest of the open record is. */

@@ -12,14 +12,33 @@ export {
   TearingTest,
   wordOfCell,
 } from './live/cells.ts';
+export { FaultyLiveNode, type LiveFaultPorts } from './live/faulty-live-node.ts';
 export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
 export { type WatchedWords, watchedWords, watchedWordsBytes } from './live/live-checks.ts';
-export { LiveNode, type LiveNodePorts, type LiveShared } from './live/live-node.ts';
+export { stoppingCpu } from './live/live-kernel.ts';
+export {
+  type LiveFaultMemory,
+  LiveNode,
+  type LiveNodePorts,
+  type LiveShared,
+  progressPlaces,
+} from './live/live-node.ts';
 export { type LiveCount, type LiveNodeReport, liveReportOf } from './live/live-report.ts';
 export { MAINTENANCE_BYTES, MaintenanceWords } from './live/maintenance-words.ts';
 export * as shared from './live/shared-words.ts';
 export { DONE, StepsRunner } from './live/steps-runner.ts';
-export { ANSWER, putMessage, RETIRE, SUBMIT, takeMessage, unpackBytes } from './live/wire.ts';
+export {
+  ANSWER,
+  putMessage,
+  RESYNC,
+  RESYNCED,
+  RETIRE,
+  START,
+  SUBMIT,
+  takeMessage,
+  unpackBytes,
+  type Words,
+} from './live/wire.ts';
 export {
   type Comparison,
   type DirectStore,

@@ -22,6 +22,10 @@ export interface LiveJudgeInput {
   readonly comparedWords: number;
   readonly numbered: number;
   readonly retired: number;
+  /** Retired writes whose stores cannot have returned, because their nodes went down. */
+  readonly orphaned: number;
+  /** What nodes that went down had found. */
+  readonly lostFindings: readonly Finding[];
   readonly tableFindings: readonly Finding[];
   readonly tableEvidence: Readonly<Record<string, number>>;
   readonly minEvidence: number;
@@ -96,11 +100,12 @@ const hangs = ({ rested, interrupted, nodes }: LiveJudgeInput): Finding[] => {
   return [{ id: 'L1', message, timePs: 0 }];
 };
 
-const lost = ({ rested, numbered, retired, nodes }: LiveJudgeInput): Finding[] => {
+const lost = ({ rested, numbered, retired, orphaned, nodes }: LiveJudgeInput): Finding[] => {
   if (!rested) return [];
   const over = nodes.reduce((sum, { counts }) => sum + counts.writesOver, 0);
-  if (numbered === retired && retired === over) return [];
-  const message = `${numbered} writes were numbered, ${retired} retired, and ${over} stores returned`;
+  if (numbered === retired && retired === over + orphaned) return [];
+  const gone = orphaned === 0 ? '' : `, ${orphaned} went down with their nodes`;
+  const message = `${numbered} writes were numbered, ${retired} retired, and ${over} stores returned${gone}`;
   return [{ id: 'R2', message, timePs: 0 }];
 };
 
@@ -113,7 +118,7 @@ export const judgeLive = (input: LiveJudgeInput): Judgement => {
   const { nodes, spec, minEvidence } = input;
   const sum = (count: LiveCount): number => nodes.reduce((total, { counts }) => total + counts[count], 0);
   const record = judgeRecord(input);
-  const all = nodes.flatMap((node) => [...node.findings, ...node.recordFindings]);
+  const all = [...input.lostFindings, ...nodes.flatMap((node) => [...node.findings, ...node.recordFindings])];
   const refuted = firstOfEach([
     ...all.flatMap(({ id, message, timePs }) =>
       LEVEL_IDS.includes(id) ? [fromFinding(id as Guarantee, { id, message, timePs }, 1)] : [],

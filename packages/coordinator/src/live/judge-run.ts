@@ -106,6 +106,8 @@ export const judgeLiveRun = (spec: MachineSpec, run: LiveRun, checks: CheckOptio
     comparedWords: copies.compared,
     numbered: run.hypervisor.numbered,
     retired: run.hypervisor.retired,
+    orphaned: run.hypervisor.orphaned,
+    lostFindings: run.lostFindings,
     tableFindings: tables.findings,
     tableEvidence: tables.evidence,
     minEvidence: checks.minEvidence,

@@ -1,5 +1,6 @@
 import { wrap } from '../commands/text.ts';
 import { formatCount, formatTime } from '../result/format.ts';
+import { faultText } from '../result/report-text.ts';
 import type { Percentiles } from '../result/run-result.ts';
 import type { LiveRate, LiveResult } from './live-result.ts';
 
@@ -16,6 +17,9 @@ const spans = ({ p50, p99, max }: Percentiles): string =>
 
 const rateText = ({ inFlight, writesPerSecond, latencyPs }: LiveRate): string =>
   `${formatCount(writesPerSecond)} writes retired a second with ${inFlight} in flight; ${spans(latencyPs)}`;
+
+const bullets = (items: readonly string[], columns: number): string[] =>
+  items.flatMap((item) => wrap(item, columns - 4).map((line, index) => `${index === 0 ? '  - ' : '    '}${line}`));
 
 /** The verdict and its cause, in one line. */
 export const liveVerdictLine = ({ verdict, scenario, reason }: LiveResult): string =>
@@ -69,10 +73,9 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
     ),
     ...field('rules', `held, with the number of tests: ${held.join(', ')}`, columns),
     ...field('cells', `${formatCount(result.cells.read)} read while being written, ${result.cells.torn} torn`, columns),
+    ...(result.faults.length === 0 ? [] : ['', 'Faults', ...bullets(result.faults.map(faultText), columns)]),
     '',
     'Assumed',
-    ...result.assumptions.flatMap((item) =>
-      wrap(item, columns - 4).map((line, index) => `${index === 0 ? '  - ' : '    '}${line}`),
-    ),
+    ...bullets(result.assumptions, columns),
   ];
 };

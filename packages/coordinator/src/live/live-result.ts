@@ -1,12 +1,22 @@
 import { InputError } from '@numalab/base';
-import type { Judgement } from '@numalab/checkers';
-import { type LiveCount, type LiveNodeReport, type NodeReport, percentileOf } from '@numalab/node-worker';
+import { bookFaults, type FaultResult, type Judgement } from '@numalab/checkers';
+import { type FaultTally, readLiveTallies } from '@numalab/interconnect';
+import {
+  type LiveCount,
+  type LiveNodeReport,
+  type MachineSpec,
+  type NodeReport,
+  percentileOf,
+} from '@numalab/node-worker';
 import { buildSpec, type PreparedMachine } from '../machine/build-spec.ts';
 import { fieldOf } from '../machine/place.ts';
 import { nodeMemoryFigures, totalMemory } from '../result/memory-figures.ts';
 import type { FetchFigures, MemoryFigures, Percentiles, RunResult, WalkFigures } from '../result/run-result.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { judgeLiveRun } from './judge-run.ts';
+import { checkLiveFaults } from './live-faults.ts';
+import { faultThreads } from './live-shared.ts';
+import type { NodeOutage } from './node-lives.ts';
 import { type LiveOptions, type LiveRun, runLiveThreads } from './run-threads.ts';
 
 const VIOLATIONS_KEPT = 100;
@@ -66,7 +76,9 @@ export interface LiveResult
   readonly rateAlone: LiveRate | null;
   /** The test at the start: cells read while another thread wrote them, and torn ones. */
   readonly cells: { readonly read: number; readonly torn: number };
-  readonly faults: readonly never[];
+  readonly faults: readonly FaultResult[];
+  /** Times for which nodes were down, in milliseconds since the measured phase began; null: not back at the end. */
+  readonly outages: readonly NodeOutage[];
   readonly nodes: readonly {
     readonly id: number;
     readonly fetches: FetchFigures;
@@ -83,7 +95,11 @@ export interface LiveScenarioRun {
   readonly prepared: PreparedMachine;
   readonly run: LiveRun;
   readonly judgement: Judgement;
+  readonly faults: readonly FaultResult[];
 }
+
+const talliesOf = (spec: MachineSpec, { shared }: LiveRun): readonly FaultTally[] =>
+  spec.faults === null ? [] : readLiveTallies(spec.faults, shared.faults!.tally, faultThreads(spec));
 
 const fetchesOf = ({ counts }: LiveNodeReport): FetchFigures => ({
   total: counts.fetches,
@@ -138,7 +154,7 @@ const checkLive = (scenario: Scenario): void => {
   };
   if (scenario.replication.strategy !== 'stage2') fail('replication.strategy', 'must be stage2');
   if (scenario.hypervisor.serialisation !== 'central') fail('hypervisor.serialisation', 'must be central');
-  if (scenario.faults.length > 0) fail('faults', 'must be empty');
+  checkLiveFaults(scenario, fail);
   if (scenario.machine.caches.nested) fail('machine.caches.nested', 'must be false');
 };
 
@@ -154,6 +170,12 @@ const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
   if (run.hypervisor.numbered > RECORDED_WRITES) {
     warnings.push(
       `the first ${RECORDED_WRITES} of ${run.hypervisor.numbered} writes are on record; fetches after them were only checked as they happened`,
+    );
+  }
+  for (const { node, downMs, backMs } of run.outages) {
+    const back = backMs === null ? 'and did not come back' : `and was back at ${Math.round(backMs)} ms`;
+    warnings.push(
+      `node ${node} went down at ${Math.round(downMs)} ms ${back}; what it had counted and recorded until then is lost, broken rules are not`,
     );
   }
   if (judgement.declared === 'ordered' || judgement.declared === 'eventual') {
@@ -195,8 +217,9 @@ const resultOf = (
   seed: number,
   prepared: PreparedMachine,
   run: LiveRun,
-  judgement: Judgement,
+  judged: Pick<LiveScenarioRun, 'judgement' | 'faults'>,
 ): LiveResult => {
+  const { judgement, faults } = judged;
   const { nodes } = run;
   const sum = (count: LiveCount): number => nodes.reduce((total, { counts }) => total + counts[count], 0);
   const latencyPs = percentilesOf(
@@ -245,7 +268,8 @@ const resultOf = (
     injected: sum('injected'),
     events: sum('turns') + run.hypervisor.turns,
     duty: scenario.workload.duty,
-    faults: [],
+    faults,
+    outages: run.outages,
     nodes: nodes.map((node, i) => ({
       id: node.id,
       fetches: fetchesOf(node),
@@ -274,6 +298,7 @@ export const runLiveScenario = async (
     scale: scenario.interconnect.latencyScale,
     recordLimit: RECORDED_WRITES,
   });
-  const judgement = judgeLiveRun(prepared.spec, run, scenario.checks);
-  return { result: resultOf(scenario, options.seed, prepared, run, judgement), prepared, run, judgement };
+  const raw = judgeLiveRun(prepared.spec, run, scenario.checks);
+  const judged = bookFaults(prepared.spec.faults, talliesOf(prepared.spec, run), raw, scenario.checks.expect);
+  return { result: resultOf(scenario, options.seed, prepared, run, judged), prepared, run, ...judged };
 };

@@ -1,11 +1,14 @@
+import { liveTallyBytes } from '@numalab/interconnect';
 import { LINE_BYTES, NodeMemory } from '@numalab/machine';
 import {
   cellOf,
   imageWords,
+  type LiveFaultMemory,
   type LiveShared,
   layOut,
   MAINTENANCE_BYTES,
   type MachineSpec,
+  progressPlaces,
   type WatchedWords,
   type WatchMap,
   watchedWords,
@@ -63,5 +66,18 @@ export const buildShared = (
     recent: new Int32Array(new SharedArrayBuffer(RECENT_WRITES * 4)),
     scale: options.scale,
     cores: options.cores,
+    faults: faultMemory(spec),
   };
 };
+
+/** The accounts of all threads, and of the one that watches them. */
+export const faultThreads = (spec: MachineSpec): number => spec.nodes + 2;
+
+const faultMemory = (spec: MachineSpec): LiveFaultMemory | null =>
+  spec.faults === null
+    ? null
+    : {
+        tally: new SharedArrayBuffer(liveTallyBytes(spec.faults, faultThreads(spec))),
+        beganMs: new Float64Array(new SharedArrayBuffer(8)).fill(Infinity),
+        progress: new Int32Array(new SharedArrayBuffer(4 * spec.nodes * progressPlaces(spec))),
+      };

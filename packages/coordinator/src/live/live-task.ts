@@ -1,13 +1,19 @@
 import type { LiveEntry } from '@numalab/hypervisor';
-import type { LiveNodeReport, LiveShared } from '@numalab/node-worker';
+import { liveRingBytes } from '@numalab/interconnect';
+import type { Finding, LiveNodeReport, LiveShared } from '@numalab/node-worker';
 import type { ProtocolRef } from '../engine/protocol-ref.ts';
 
 /** Words of a ring between a node and the hypervisor. */
 export const RING_WORDS: number = 2 ** 15;
 
+/** Where a ring of {@link LiveTask.rings} begins. */
+export const ringOffset = (ring: number): number => ring * liveRingBytes(RING_WORDS);
+
 /** What a thread of a live run is given. The same for all but for `thread`: a node, or the hypervisor, which comes last. */
 export interface LiveTask {
   readonly thread: number;
+  /** Counts the lives of a node, from 1. */
+  readonly life: number;
   readonly shared: LiveShared;
   readonly protocol: ProtocolRef;
   /** A ring from each node to the hypervisor, then one to each node. */
@@ -27,6 +33,14 @@ export interface LiveHypervisorReport {
   readonly retired: number;
   readonly withoutEffect: number;
   readonly turns: number;
+  /** Retired writes whose stores can never return, because their nodes have gone down. */
+  readonly orphaned: number;
+}
+
+/** What a node's thread tells at once, because it may end before its report. */
+export interface LiveNews {
+  readonly node: number;
+  readonly finding: Finding;
 }
 
 /** What a thread leaves behind. */

@@ -1,16 +1,16 @@
 import { watchTables } from '@numalab/checkers';
-import { LiveHypervisor } from '@numalab/hypervisor';
-import { LiveRingReader, LiveRingWriter, liveRingBytes } from '@numalab/interconnect';
-import { LiveNode, liveReportOf, TearingTest, shared as word } from '@numalab/node-worker';
+import { FaultyLiveHypervisor, LiveHypervisor } from '@numalab/hypervisor';
+import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import { LiveNode, type LiveNodePorts, liveReportOf, TearingTest, shared as word } from '@numalab/node-worker';
+import type { HypervisorHalf } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
-import { type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
+import { faultyHypervisor, faultyNode } from './faulty-thread.ts';
+import { type LiveOutcome, type LiveTask, RING_WORDS, ringOffset } from './live-task.ts';
 import { pinThread } from './pin-thread.ts';
 
 /** How long cells are put to the test before a run, and how many accesses between two looks at the clock. */
 const TEST_MS = 20;
 const TEST_ROUNDS = 2000;
-
-const ringOffset = (ring: number): number => ring * liveRingBytes(RING_WORDS);
 
 /** All threads at once: the hypervisor writes cells, the nodes read them. */
 const testCells = ({ tearingTest, thread, shared }: LiveTask): TearingTest => {
@@ -38,37 +38,44 @@ const clockFrom = (originMs: number): (() => number) => {
   return () => performance.now() + offset;
 };
 
+const nodePorts = ({ thread, shared, rings, originMs }: LiveTask): LiveNodePorts => ({
+  now: clockFrom(originMs),
+  toHypervisor: new LiveRingWriter(rings, ringOffset(thread), RING_WORDS),
+  fromHypervisor: new LiveRingReader(rings, ringOffset(shared.spec.nodes + thread), RING_WORDS),
+  watcherOf: watchTables,
+});
+
 const runNode = async (task: LiveTask): Promise<LiveOutcome> => {
-  const { thread, shared, protocol, rings, originMs } = task;
-  const { nodes } = shared.spec;
+  const { thread, shared, protocol } = task;
   const half = (await loadProtocol(protocol)).node();
-  const node = new LiveNode(thread, shared, half, {
-    now: clockFrom(originMs),
-    toHypervisor: new LiveRingWriter(rings, ringOffset(thread), RING_WORDS),
-    fromHypervisor: new LiveRingReader(rings, ringOffset(nodes + thread), RING_WORDS),
-    watcherOf: watchTables,
-  });
+  const ports = nodePorts(task);
+  const node = shared.faults === null ? new LiveNode(thread, shared, half, ports) : faultyNode(task, half, ports);
   const test = testCells(task);
   meet(shared);
   node.run();
   return { node: liveReportOf(node), hypervisor: null, cellsRead: test.reads, cellsTorn: test.torn };
 };
 
-const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
-  const { shared, protocol, rings, recordLimit, originMs } = task;
+const newHypervisor = (task: LiveTask, half: HypervisorHalf): LiveHypervisor => {
+  const { shared, rings, recordLimit, originMs } = task;
+  if (shared.faults !== null) return faultyHypervisor(task, half, clockFrom(originMs));
   const { nodes } = shared.spec;
-  const half = (await loadProtocol(protocol)).hypervisor();
   const each = Array.from({ length: nodes }, (_, node) => node);
-  const hypervisor = new LiveHypervisor(shared, half, recordLimit, {
+  return new LiveHypervisor(shared, half, recordLimit, {
     now: clockFrom(originMs),
     toNodes: each.map((node) => new LiveRingWriter(rings, ringOffset(nodes + node), RING_WORDS)),
     fromNodes: each.map((node) => new LiveRingReader(rings, ringOffset(node), RING_WORDS)),
   });
+};
+
+const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
+  const hypervisor = newHypervisor(task, (await loadProtocol(task.protocol)).hypervisor());
   testCells(task);
-  meet(shared);
+  meet(task.shared);
   hypervisor.run();
   const { order, tickMs, retired, withoutEffect, turns } = hypervisor;
-  const report = { record: order.record, tickMs, numbered: order.numbered, retired, withoutEffect, turns };
+  const orphaned = hypervisor instanceof FaultyLiveHypervisor ? hypervisor.orphaned : 0;
+  const report = { record: order.record, tickMs, numbered: order.numbered, retired, withoutEffect, turns, orphaned };
   return { node: null, hypervisor: report, cellsRead: 0, cellsTorn: 0 };
 };
 

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { InternalError } from '@numalab/base';
 import { liveRingBytes } from '@numalab/interconnect';
 import {
+  type Finding,
   type LiveNodeReport,
   type LiveShared,
   type MachineSpec,
@@ -15,6 +16,7 @@ import { Piscina } from 'piscina';
 import type { ProtocolRef } from '../engine/protocol-ref.ts';
 import { buildShared } from './live-shared.ts';
 import { type LiveHypervisorReport, type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
+import { NodeLives, type NodeOutage } from './node-lives.ts';
 
 /** How often the watching thread looks. */
 const POLL_MS = 5;
@@ -57,6 +59,9 @@ export interface LiveRun {
   readonly cellsRead: number;
   readonly cellsTorn: number;
   readonly cores: number;
+  /** Nodes that went down, and what they had found by then. */
+  readonly outages: readonly NodeOutage[];
+  readonly lostFindings: readonly Finding[];
 }
 
 /** Watches over the threads: phases, and what has been done. */
@@ -65,8 +70,11 @@ class Conductor {
   private readonly nodes: number;
   private readonly signal: AbortSignal | undefined;
   private readonly progress: ((ms: number) => void) | undefined;
+  private readonly look: () => void;
 
-  constructor(shared: LiveShared, { signal, progress }: LiveOptions) {
+  /** `look` is called whenever it looks. */
+  constructor(shared: LiveShared, { signal, progress }: LiveOptions, look: () => void) {
+    this.look = look;
     this.words = shared.words;
     this.nodes = shared.spec.nodes;
     this.signal = signal;
@@ -96,6 +104,7 @@ class Conductor {
   async until(holds: () => boolean, ms: number, heedsSignal = true): Promise<boolean> {
     const end = performance.now() + ms;
     while (!holds()) {
+      this.look();
       if (this.failed || (heedsSignal && this.interrupted) || performance.now() > end) return false;
       await delay(POLL_MS);
     }
@@ -108,6 +117,7 @@ class Conductor {
     for (;;) {
       const left = ms - (performance.now() - begun);
       if (left <= 0 || this.failed || this.interrupted) return;
+      this.look();
       this.progress?.(performance.now() - begun);
       await delay(Math.min(left, 50));
     }
@@ -171,24 +181,29 @@ const canBeAlone = (spec: MachineSpec): boolean =>
 const conduct = async (
   spec: MachineSpec,
   conductor: Conductor,
+  lives: NodeLives,
 ): Promise<Pick<LiveRun, 'wallMs' | 'retired' | 'alone' | 'rested'>> => {
   const begun = performance.now();
+  lives.begin();
   conductor.phase(word.PHASE_RUN);
   await conductor.pass(spec.workload.durationPs / 1e9);
   const canMeasure = canBeAlone(spec);
   if (!canMeasure) {
     conductor.phase(word.PHASE_FINITE);
-    await conductor.until(() => conductor.finiteDone(), Infinity);
+    // A node that is down has no finite work, until it is back.
+    await conductor.until(() => lives.isSettled && conductor.finiteDone(), Infinity);
   }
   const wallMs = performance.now() - begun;
   const { retired } = conductor;
+  await conductor.until(() => lives.isSettled, Infinity);
+  lives.end();
   const alone = canMeasure && !conductor.interrupted ? await conductor.measureAlone(wallMs) : null;
   return { wallMs, retired, alone, rested: await conductor.rest() };
 };
 
-const failureOf = (outcomes: readonly PromiseSettledResult<LiveOutcome>[]): Error | null => {
+const failureOf = (outcomes: readonly (PromiseSettledResult<LiveOutcome> | null)[]): Error | null => {
   for (const [thread, outcome] of outcomes.entries()) {
-    if (outcome.status === 'fulfilled') continue;
+    if (outcome === null || outcome.status === 'fulfilled') continue;
     const { name, message } = outcome.reason as Error;
     if (name === 'InputError') return outcome.reason as Error;
     return new InternalError(`thread ${thread}: ${message}`, { cause: outcome.reason });
@@ -211,7 +226,7 @@ export const runLiveThreads = async (
   const cores = availableParallelism();
   const originMs = performance.timeOrigin + performance.now();
   const shared = buildShared(spec, watch, { scale: options.scale, cores, recordLimit: options.recordLimit });
-  const base: Omit<LiveTask, 'thread'> = {
+  const base: Omit<LiveTask, 'thread' | 'life'> = {
     shared,
     protocol,
     rings: new SharedArrayBuffer(2 * spec.nodes * liveRingBytes(RING_WORDS)),
@@ -226,20 +241,20 @@ export const runLiveThreads = async (
     // A task lasts as long as the run, and all must run at once.
     concurrentTasksPerWorker: 1,
   });
-  const conductor = new Conductor(shared, options);
-  const tasks = Array.from({ length: threads }, (_, thread) => pool.run({ ...base, thread }) as Promise<LiveOutcome>);
-  const settled = Promise.allSettled(tasks);
+  const lives = new NodeLives(pool, base);
+  const conductor = new Conductor(shared, options, () => lives.look());
   try {
     const isReady = await conductor.until(() => conductor.allReady(), Infinity);
     const bootMs = performance.now() - called;
     const beganMs = performance.timeOrigin + performance.now() - originMs;
     const measured = isReady
-      ? await conduct(spec, conductor)
+      ? await conduct(spec, conductor, lives)
       : { wallMs: 0, retired: 0, alone: null, rested: await conductor.rest() };
-    const outcomes = await settled;
+    lives.end();
+    const outcomes = await lives.settled();
     const failure = failureOf(outcomes);
     if (failure !== null) throw failure;
-    const reports = outcomes.map((outcome) => (outcome as PromiseFulfilledResult<LiveOutcome>).value);
+    const reports = outcomes.flatMap((outcome) => (outcome?.status === 'fulfilled' ? [outcome.value] : []));
     return {
       shared,
       nodes: reports.flatMap(({ node }) => (node === null ? [] : [node])),
@@ -251,8 +266,11 @@ export const runLiveThreads = async (
       cellsRead: reports.reduce((sum, { cellsRead }) => sum + cellsRead, 0),
       cellsTorn: reports.reduce((sum, { cellsTorn }) => sum + cellsTorn, 0),
       cores,
+      outages: lives.outages,
+      lostFindings: lives.findings,
     };
   } finally {
+    lives.end();
     conductor.phase(word.PHASE_END);
     await pool.destroy();
   }

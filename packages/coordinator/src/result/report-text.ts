@@ -1,4 +1,4 @@
-import { findingText, ruleOf } from '@numalab/checkers';
+import { type FaultResult, findingText, ruleOf } from '@numalab/checkers';
 import type { KernelImage } from '@numalab/kernel';
 import type { CommandContext } from '../commands/context.ts';
 import { wrap } from '../commands/text.ts';
@@ -166,7 +166,7 @@ const recordedLines = ({ recorded }: RunResult, { columns }: ReportContext): str
       );
 
 /** One planned fault and what became of it. */
-const faultText = ({ name, outcome, fired, timePs, survivable, broke }: RunResult['faults'][number]): string => {
+export const faultText = ({ name, outcome, fired, timePs, survivable, broke }: FaultResult): string => {
   const when = timePs === null ? '' : `, ${formatCount(fired)} times from ${formatTime(timePs)} on`;
   const what = broke.length === 0 ? '' : `; it broke ${broke.join(', ')}`;
   return `${outcome}: ${name}${when}${what}${survivable ? '' : ' (nothing is built to survive it)'}`;

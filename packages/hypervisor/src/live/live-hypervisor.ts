@@ -17,6 +17,7 @@ import {
   SUBMIT,
   takeMessage,
   unpackBytes,
+  type Words,
   shared as word,
 } from '@numalab/node-worker';
 import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/protocols';
@@ -45,7 +46,7 @@ interface Pending {
  * protocol. Its stores into copies and its invalidations hit memory from which nodes fetch at that moment.
  */
 export class LiveHypervisor implements HypervisorContext {
-  readonly nodes: readonly number[];
+  nodes: readonly number[];
   readonly options: Readonly<Record<string, unknown>>;
   readonly durable: Map<string, unknown> = new Map();
   readonly order: LiveOrder;
@@ -54,12 +55,12 @@ export class LiveHypervisor implements HypervisorContext {
   retired = 0;
   withoutEffect = 0;
   turns = 0;
-  private readonly shared: LiveShared;
-  private readonly words: Int32Array;
-  private readonly ports: LiveHypervisorPorts;
-  private readonly half: HypervisorHalf;
-  private readonly runner: StepsRunner;
-  private readonly layout: MachineLayout;
+  protected readonly shared: LiveShared;
+  protected readonly words: Int32Array;
+  protected readonly ports: LiveHypervisorPorts;
+  protected readonly half: HypervisorHalf;
+  protected readonly runner: StepsRunner;
+  protected readonly layout: MachineLayout;
   private readonly copies: readonly LiveCopy[];
   private readonly maintenance: MaintenanceWords;
   private readonly latencies: Latencies;
@@ -68,7 +69,7 @@ export class LiveHypervisor implements HypervisorContext {
   private readonly granuleBytes: number;
   private readonly pending = new Map<number, Pending>();
   private readonly asked = new Map<number, number>();
-  private nextAsk = 0;
+  protected nextAsk = 0;
   private tick = 0;
 
   constructor(shared: LiveShared, half: HypervisorHalf, limit: number, ports: LiveHypervisorPorts) {
@@ -105,7 +106,7 @@ export class LiveHypervisor implements HypervisorContext {
     return page === last ? [page] : [page, last];
   }
 
-  private due(node: number): number {
+  protected due(node: number): number {
     const { scale, spec } = this.shared;
     if (scale === 0) return 0;
     return this.ports.now() + (this.latencies.linePs(spec.hypervisorNode, node) * scale) / 1e9;
@@ -167,7 +168,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.answer(write.origin, pending.core, write.number, pending.old);
   }
 
-  private answer(node: number, core: number, number: number, old: readonly number[] | null): void {
+  protected answer(node: number, core: number, number: number, old: readonly number[] | null): void {
     const ring = this.ports.toNodes[node]!;
     ring.begin(RETIRE, this.due(node));
     ring.word(core);
@@ -183,7 +184,7 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   /** The next event of the order: what is read of the clock from now on is later than what was. */
-  private nextTick(): number {
+  protected nextTick(): number {
     const tick = ++this.tick;
     if (tick < this.tickMs.length) this.tickMs[tick] = this.ports.now();
     Atomics.store(this.words, word.TICK, tick);
@@ -192,10 +193,13 @@ export class LiveHypervisor implements HypervisorContext {
 
   // ---- the loop -------------------------------------------------------------------------------------------------------------
 
-  private readonly hasWork = (): boolean => {
+  private readonly hasWork = (): boolean => this.hasMail() || Atomics.load(this.words, word.PHASE) >= word.PHASE_END;
+
+  /** Whether something was brought. */
+  protected hasMail(): boolean {
     for (const ring of this.ports.fromNodes) if (ring.hasMore) return true;
-    return Atomics.load(this.words, word.PHASE) >= word.PHASE_END;
-  };
+    return false;
+  }
 
   /** Runs until the phase is over. */
   run(): void {
@@ -205,7 +209,7 @@ export class LiveHypervisor implements HypervisorContext {
     }
   }
 
-  private turn(): boolean {
+  protected turn(): boolean {
     this.turns++;
     let busy = false;
     const { fromNodes } = this.ports;
@@ -225,26 +229,29 @@ export class LiveHypervisor implements HypervisorContext {
     return busy;
   }
 
-  private flush(): void {
+  protected flush(): void {
     const { toNodes } = this.ports;
     for (let node = 0; node < toNodes.length; node++)
       if (toNodes[node]!.publish()) word.wakeNode(this.words, toNodes.length, node);
   }
 
-  private receive(node: number, ring: LiveRingReader): boolean {
+  protected receive(node: number, ring: LiveRingReader): boolean {
     const now = this.shared.scale === 0 ? 0 : this.ports.now();
     let any = false;
     while (this.hasRoom() && ring.next(now)) {
       any = true;
       if (ring.kind === SUBMIT) this.take(node, ring);
-      else if (ring.kind === ANSWER) this.answered(ring.word());
-      else {
-        const body = takeMessage(ring);
-        this.runner.handle(() => this.half.onMessage?.(this, node, body));
-      }
+      else if (ring.kind === ANSWER) this.answered(ring.word(), node);
+      else this.hear(node, ring);
     }
     ring.release();
     return any;
+  }
+
+  /** A node says something that is for the protocol's half. */
+  protected hear(node: number, ring: LiveRingReader): void {
+    const body = takeMessage(ring);
+    this.runner.handle(() => this.half.onMessage?.(this, node, body));
   }
 
   /** Nothing is taken while a node cannot keep up: so no ring's backlog grows without bound. */
@@ -253,7 +260,7 @@ export class LiveHypervisor implements HypervisorContext {
     return true;
   }
 
-  private answered(ask: number): void {
+  protected answered(ask: number, _node: number): void {
     const left = this.asked.get(ask)! - 1;
     if (left > 0) this.asked.set(ask, left);
     else {
@@ -262,7 +269,7 @@ export class LiveHypervisor implements HypervisorContext {
     }
   }
 
-  private take(node: number, ring: LiveRingReader): void {
+  protected take(node: number, ring: Words): void {
     const core = ring.word();
     const begin = ring.word();
     const offset = ring.word();
@@ -280,7 +287,7 @@ export class LiveHypervisor implements HypervisorContext {
   /** A store that is no whole words, or an atomic: what it makes depends on what is there. */
   private takeNarrow(
     node: number,
-    ring: LiveRingReader,
+    ring: Words,
     core: number,
     begin: number,
     offset: number,
@@ -318,13 +325,27 @@ export class LiveHypervisor implements HypervisorContext {
     Atomics.store(words, word.NUMBERED, write.number);
     Atomics.store(shared.recent, write.number & (shared.recent.length - 1), first);
     this.pending.set(write.number, { core, old });
+    this.begin(write);
+  }
+
+  /** Hands a write to the protocol. */
+  protected begin(write: Write): void {
     this.runner.handle(() => this.half.onWrite(this, write));
   }
 
-  private rest(): void {
+  protected get isIdle(): boolean {
+    return this.runner.isIdle && this.pending.size === 0;
+  }
+
+  /** When something beside runner and rings has to be looked at. */
+  protected wakeMs(): number {
+    return Infinity;
+  }
+
+  protected rest(): void {
     const { words, own, waiting, ports, runner } = this;
     const { toNodes, fromNodes } = ports;
-    const idle = runner.isIdle && this.pending.size === 0 && toNodes.every((ring) => ring.backlog === 0);
+    const idle = this.isIdle && toNodes.every((ring) => ring.backlog === 0);
     let sent = 0;
     let taken = 0;
     for (const ring of toNodes) sent += ring.sent;
@@ -333,7 +354,7 @@ export class LiveHypervisor implements HypervisorContext {
     Atomics.store(words, own + word.TAKEN, taken);
     Atomics.store(words, own + word.IDLE, idle ? 1 : 0);
     const now = ports.now();
-    let ms = Math.min(NAP_MS, runner.nextMs() - now);
+    let ms = Math.min(NAP_MS, runner.nextMs() - now, this.wakeMs() - now);
     for (const ring of fromNodes) ms = Math.min(ms, ring.nextDue() - now);
     if (toNodes.some((ring) => ring.backlog > 0)) ms = Math.min(ms, 0.1);
     if (ms > 0) waiting.wait(this.hasWork, ms);

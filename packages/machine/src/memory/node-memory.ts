@@ -96,6 +96,14 @@ export class NodeMemory implements WordMemory {
     return new NodeMemory(shared.base, shared.bytes, 0, shared);
   }
 
+  /** This, attached, is the owner's from now on, who is gone: what was committed stays, and pages [pa, pa + bytes) are zero. */
+  takeOver(pa: number, bytes: number): void {
+    for (const frame of this.directory) this.usedFrames = Math.max(this.usedFrames, frame);
+    for (let at = pa; at < pa + bytes; at += FRAME_BYTES - (at % FRAME_BYTES)) {
+      this.view(at, Math.min(FRAME_BYTES - (at % FRAME_BYTES), pa + bytes - at))?.fill(0);
+    }
+  }
+
   /**
    * Makes [base, base + 4 × words.length) the node's text region, its words all numbered 0. A node has one at most: the
    * primary or a replica.

@@ -95,6 +95,7 @@ export class LiveAgent implements NodeContext {
 
   store(write: Write): Step<void> {
     const { owner } = this;
+    if (write.number <= owner.resyncedTo) return DONE;
     const { cells, base } = owner.ownCopy;
     const at = (owner.copyOf(write.word * 4) - base) / 4;
     for (let i = 0; i < write.words.length; i++) cells[at + i] = cellOf(write.words[i]!, write.number);

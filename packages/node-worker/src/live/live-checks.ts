@@ -103,12 +103,20 @@ export class LiveChecks {
     this.seenEvidence = new Int32Array(watched.count);
   }
 
+  /** Is told each finding that is kept, when it is found: for a node whose thread may end before its report. */
+  onFinding: ((finding: Finding) => void) | null = null;
+
   /** Notes a finding, or only counts it if there are many. */
   report(id: string, message: string): void {
     const count = this.foundOf.get(id) ?? 0;
     this.foundOf.set(id, count + 1);
-    if (count < FINDINGS_KEPT) this.findings.push({ id, message, timePs: 0 });
-    else this.dropped++;
+    if (count >= FINDINGS_KEPT) {
+      this.dropped++;
+      return;
+    }
+    const finding = { id, message, timePs: 0 };
+    this.findings.push(finding);
+    this.onFinding?.(finding);
   }
 
   /** A fetch of the group at `word` is about to be issued; `watched` says which of its words are watched. */

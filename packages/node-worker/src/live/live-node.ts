@@ -37,6 +37,8 @@ import {
   KICKED,
   NodeWaiting,
   NUMBERED,
+  OFFLINE,
+  OFFLINE_UP,
   PHASE,
   PHASE_END,
   PHASE_RUN,
@@ -84,6 +86,18 @@ export interface LiveShared {
   readonly scale: number;
   /** Cores of the machine that runs this. */
   readonly cores: number;
+  /** What runs with planned faults have beside; null: there are none. */
+  readonly faults: LiveFaultMemory | null;
+}
+
+/** What threads share about planned faults. */
+export interface LiveFaultMemory {
+  /** See LiveTally. */
+  readonly tally: SharedArrayBuffer;
+  /** One number: the moment on the common clock at which the measured phase began; Infinity before. */
+  readonly beganMs: Float64Array;
+  /** What finite writers have done, by node and place: it outlives a node's thread. */
+  readonly progress: Int32Array;
 }
 
 /** What a node's thread gives it. */
@@ -93,7 +107,18 @@ export interface LiveNodePorts {
   readonly toHypervisor: LiveRingWriter;
   readonly fromHypervisor: LiveRingReader;
   readonly watcherOf: TableWatcherFactory | null;
+  /** The node had a life before this one: its memory is as that left it. */
+  readonly isReborn?: boolean;
 }
+
+/** Places of {@link LiveFaultMemory.progress} for one node. */
+export const progressPlaces = ({ writers }: MachineSpec): number =>
+  writers.reduce((sum, writer) => sum + (writer.kind === 'synthetic' ? writer.agents.length : 0), 0);
+
+const progressOf = (id: number, { spec, faults }: LiveShared): Int32Array | null => {
+  const places = progressPlaces(spec);
+  return faults?.progress.subarray(id * places, (id + 1) * places) ?? null;
+};
 
 /** One NUMA node in a live run: its cores take turns on one thread, and race with all other threads. */
 export class LiveNode extends LivePlaces {
@@ -129,17 +154,19 @@ export class LiveNode extends LivePlaces {
   tlbis = 0;
   compared = 0;
   writesOver = 0;
+  /** Writes up to this one came with a snapshot. */
+  resyncedTo = 0;
   walkMs = 0;
   probes = 0;
   turns = 0;
-  private readonly shared: LiveShared;
+  protected readonly shared: LiveShared;
   private readonly copies: readonly LiveCopy[];
-  private readonly own: number;
-  private readonly waiting: NodeWaiting;
+  protected readonly own: number;
+  protected readonly waiting: NodeWaiting;
   private readonly random: Random;
   private readonly latencies: Latencies;
   private stopSeen = 0;
-  private kickSeen = 0;
+  protected kickSeen = 0;
   private startMs = 0;
   private nextWalker = 0;
   private stuck = false;
@@ -162,7 +189,9 @@ export class LiveNode extends LivePlaces {
     this.copies = this.layout.copyPa.map((pa, node) => liveCopyOf(memories[node]!.textAt(pa)!));
     this.ownCopy = this.copies[id]!;
     this.primary = this.copies[0]!;
-    const stage1 = buildStage1(spec, this.layout, id, id === 0 ? this.memory : null);
+    const isReborn = ports.isReborn === true;
+    if (isReborn) this.memory.takeOver(this.layout.poolPa[id]!, this.layout.poolPages * this.granuleBytes);
+    const stage1 = buildStage1(spec, this.layout, id, id === 0 && !isReborn ? this.memory : null);
     this.tables = buildTables(id, spec, this.layout, this.memory, (config) => {
       this.tableOps = ports.watcherOf?.(id, this.memory, config) ?? null;
       return this.tableOps?.observer ?? NO_OBSERVER;
@@ -191,7 +220,7 @@ export class LiveNode extends LivePlaces {
     this.agent = new LiveAgent(this, half);
     this.random = new Random(spec.seed, 'probe', id);
     this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');
-    this.writers = new LiveWriters(this);
+    this.writers = new LiveWriters(this, progressOf(id, shared));
     for (const cpu of this.cpus) this.walk.begin(cpu);
   }
 
@@ -242,7 +271,7 @@ export class LiveNode extends LivePlaces {
   /** Whether all cores of the machine have taken kick `kick`. */
   allTook(kick: number): boolean {
     for (let node = 0; node < this.spec.nodes; node++) {
-      if (Atomics.load(this.words, threadWord(node) + KICKED) - kick < 0) return false;
+      if (this.isUp(node) && Atomics.load(this.words, threadWord(node) + KICKED) - kick < 0) return false;
     }
     return true;
   }
@@ -250,12 +279,17 @@ export class LiveNode extends LivePlaces {
   /** Whether all cores but one stand still for it. */
   allStopped(stopper: number): boolean {
     for (let node = 0; node < this.spec.nodes; node++) {
-      if (Atomics.load(this.words, threadWord(node) + STOPPED) !== stopper) return false;
+      if (this.isUp(node) && Atomics.load(this.words, threadWord(node) + STOPPED) !== stopper) return false;
     }
     return true;
   }
 
-  private takeKicks(): void {
+  /** Whether the cores of a node run at all: those of one that is down stand still, and come back with empty caches. */
+  private isUp(node: number): boolean {
+    return Atomics.load(this.words, threadWord(node) + OFFLINE) === OFFLINE_UP;
+  }
+
+  protected takeKicks(): void {
     const kick = Atomics.load(this.words, KICK);
     if (kick === this.kickSeen) return;
     let taken = true;
@@ -270,7 +304,7 @@ export class LiveNode extends LivePlaces {
   }
 
   /** The core that may run alone, -2 if all may, -1 if none of this node. */
-  private onlyCpu(): number {
+  protected onlyCpu(): number {
     if (this.parked) return -1;
     const stopper = Atomics.load(this.words, STOPPER);
     const cpu = stoppingCpu(stopper);
@@ -341,7 +375,7 @@ export class LiveNode extends LivePlaces {
   // ---- the loop -------------------------------------------------------------------------------------------------------------
 
   private readonly hasWork = (): boolean =>
-    this.fromHypervisor.hasMore || Atomics.load(this.words, PHASE) >= PHASE_END || this.somebodyWaits();
+    this.isBrought() || Atomics.load(this.words, PHASE) >= PHASE_END || this.somebodyWaits();
 
   private somebodyWaits(): boolean {
     const { words } = this;
@@ -367,7 +401,7 @@ export class LiveNode extends LivePlaces {
   }
 
   /** One turn of everything. Returns whether there is more to do at once. */
-  private turn(): boolean {
+  protected turn(): boolean {
     this.turns++;
     // Before what was brought is taken: between its arrival and EL2's handling of it cores run.
     if (this.spec.workload.probe) this.probe();
@@ -382,7 +416,7 @@ export class LiveNode extends LivePlaces {
     return busy;
   }
 
-  private flush(): void {
+  protected flush(): void {
     const { toHypervisor, words, own, fromHypervisor } = this;
     fromHypervisor.release();
     if (toHypervisor.publish()) {
@@ -393,23 +427,26 @@ export class LiveNode extends LivePlaces {
     words[own + TURNS] = this.turns;
   }
 
-  private receive(): boolean {
+  protected receive(): boolean {
     const ring = this.fromHypervisor;
     const now = this.scale === 0 ? 0 : this.now();
     let any = false;
     while (this.toHypervisor.backlog === 0 && ring.next(now)) {
       any = true;
       if (ring.kind === RETIRE) this.el2.retired(this.cpus[ring.word()]!, ring.word());
-      else {
-        const ask = ring.kind >= ASK_WRITE ? ring.word() : -1;
-        this.agent.deliver(takeMessage(ring), ask);
-      }
+      else this.hear(ring);
     }
     return any;
   }
 
+  /** The hypervisor says something that is for the protocol's half. */
+  protected hear(ring: LiveRingReader): void {
+    const ask = ring.kind >= ASK_WRITE ? ring.word() : -1;
+    this.agent.deliver(takeMessage(ring), ask);
+  }
+
   /** Lets tasks go on: all, or that of one core. Returns whether any did. */
-  private advance(only: number): boolean {
+  protected advance(only: number): boolean {
     let any = false;
     for (const cpu of this.cpus) {
       if (only >= 0 && cpu.cpu !== only) continue;
@@ -432,7 +469,7 @@ export class LiveNode extends LivePlaces {
   }
 
   /** Lets cores walk as far as duty allows, and probes writes in flight. Returns whether there is more of it to do at once. */
-  private walkSome(): boolean {
+  protected walkSome(): boolean {
     const { workload } = this.spec;
     if (Atomics.load(this.words, PHASE) !== PHASE_RUN) return false;
     const begun = this.now();
@@ -446,7 +483,7 @@ export class LiveNode extends LivePlaces {
   }
 
   /** A core that walks fetches the word of one of the last writes, as a jump to it would. */
-  private probe(): void {
+  protected probe(): void {
     const numbered = Atomics.load(this.words, NUMBERED);
     if (numbered === 0) return;
     const { recent } = this.shared;
@@ -458,7 +495,7 @@ export class LiveNode extends LivePlaces {
     this.fetch.group(cpu, (word * 4) & ~15);
   }
 
-  private rest(): void {
+  protected rest(): void {
     const { words, own, waiting, fromHypervisor, toHypervisor } = this;
     // An answer is under way, and the thread has run no longer than its slice.
     if (this.inTrap() && this.now() - this.sliceMs <= SLICE_MS && waiting.spin(this.isBrought)) return;
@@ -477,7 +514,12 @@ export class LiveNode extends LivePlaces {
     Atomics.store(words, own + IDLE, 0);
   }
 
-  private readonly isBrought = (): boolean => this.fromHypervisor.hasMore;
+  private readonly isBrought = (): boolean => this.hasMail();
+
+  /** Whether something was brought to this node. */
+  protected hasMail(): boolean {
+    return this.fromHypervisor.hasMore;
+  }
 
   private inTrap(): boolean {
     for (const cpu of this.cpus) if (cpu.trappedTick >= 0) return true;
@@ -485,7 +527,7 @@ export class LiveNode extends LivePlaces {
   }
 
   /** For how long nothing is to be done here unless somebody wakes the thread. */
-  private napMs(): number {
+  protected napMs(): number {
     const now = this.now();
     const due = this.fromHypervisor.nextDue();
     let ms = Math.min(NAP_MS, this.agent.nextMs() - now, this.writers.nextMs() - now, due - now);
@@ -497,7 +539,7 @@ export class LiveNode extends LivePlaces {
     return ms;
   }
 
-  private get isIdle(): boolean {
+  protected get isIdle(): boolean {
     return (
       this.agent.isIdle &&
       !this.fromHypervisor.hasMore &&

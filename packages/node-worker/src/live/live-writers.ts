@@ -25,6 +25,8 @@ interface Agent {
   readonly data: Uint8Array;
   /** Writes that it makes in all. */
   readonly own: number;
+  /** Where its progress is kept. */
+  readonly place: number;
   done: number;
   running: boolean;
 }
@@ -44,16 +46,23 @@ interface Patches {
 export class LiveWriters {
   private readonly node: LiveNode;
   private readonly kernels: LiveKernelCpu[];
+  private readonly progress: Int32Array | null;
+  /** Rows of the trace before this one were over when the node began. */
+  private readonly firstRow: number;
   private readonly agents: Agent[] = [];
   private readonly patches: Patches[] = [];
   private originMs = 0;
   private begun = false;
+  private places = 0;
   private traceRows = 0;
   private pendingTrace = 0;
   actions = 0;
 
-  constructor(node: LiveNode) {
+  /** `progress` keeps what agents have done if the node's thread may end before the run does. */
+  constructor(node: LiveNode, progress: Int32Array | null) {
     this.node = node;
+    this.progress = progress;
+    this.firstRow = Atomics.load(node.words, NEXT_ROW);
     const stores = copyStoresOf(node);
     this.kernels = node.cpus.map((cpu) => new LiveKernelCpu(node, cpu, stores));
     for (const [index, writer] of node.spec.writers.entries()) {
@@ -74,6 +83,7 @@ export class LiveWriters {
   private addAgents(index: number, writer: SyntheticWriter): void {
     const { agents, actions } = writer;
     for (const [agent, vcpu] of agents.entries()) {
+      const place = this.places++;
       const own = actions === null ? Infinity : Math.floor((actions - agent + agents.length - 1) / agents.length);
       if (!this.isOwn(vcpu) || own <= 0) continue;
       this.agents.push({
@@ -83,7 +93,8 @@ export class LiveWriters {
         random: new Random(this.node.spec.seed, 'synthetic', index * MAX_AGENTS + agent),
         data: new Uint8Array(64),
         own,
-        done: 0,
+        place,
+        done: this.progress?.[place] ?? 0,
         running: false,
       });
     }
@@ -168,6 +179,7 @@ export class LiveWriters {
       this.fillData(agent);
       yield storeSynthetic(kernel, form, offset, data, writer.sync);
       agent.done++;
+      if (this.progress !== null) this.progress[agent.place] = agent.done;
       this.actions++;
     } while (this.mayGoOn(agent, cpu));
     agent.running = false;
@@ -215,7 +227,7 @@ export class LiveWriters {
     const { node } = this;
     const cpu = node.cpus[core]!;
     for (let k = 0; k < writer.rows.length; k++) {
-      if (writer.cpus[k] !== cpu.cpu) continue;
+      if (writer.cpus[k] !== cpu.cpu || k < this.firstRow) continue;
       Atomics.add(node.words, WAITERS, 1);
       cpu.polls = true;
       cpu.preemptible = true;

@@ -40,7 +40,9 @@ export const FAILED: number = 15 * LINE;
 export const RECORD_LIMIT: number = 16 * LINE;
 /** Threads that are ready to begin. */
 export const READY: number = 17 * LINE;
-const THREADS: number = 18 * LINE;
+/** Changes of who is there: the hypervisor looks at OFFLINE when it is another. */
+export const CHANGES: number = 18 * LINE;
+const THREADS: number = 19 * LINE;
 
 /** Of each thread, from {@link threadWord} on: the hypervisor's is 1 while it sleeps, a node's becomes 1 when it may run. */
 export const SLEEPING = 0;
@@ -63,6 +65,19 @@ export const FINITE = 8;
 const WANTS = 9;
 /** 1: it runs, and looks at everything that is brought to it before it stops. */
 const RUNS = 10;
+/** Of a node: see the OFFLINE_ codes. */
+export const OFFLINE = 11;
+/** Of a node: how many of its lives the hypervisor knows to be over. */
+export const BURIED = 12;
+/** Number of the worker thread that runs it. */
+export const THREAD_ID = 13;
+/** Of a node: 1 plus the place in the plan of the crash that is due, by its own count. */
+export const CRASHES = 14;
+
+/** EL2 runs; it is gone, and its cores stand still; it is back, and wants to know what it missed. */
+export const OFFLINE_UP = 0;
+export const OFFLINE_DOWN = 1;
+export const OFFLINE_JOINS = 2;
 
 export const PHASE_BOOT = 0;
 export const PHASE_RUN = 1;
@@ -189,6 +204,43 @@ export const wakeNode = (words: Int32Array, nodes: number, node: number): void =
 export const wakeAll = (words: Int32Array, nodes: number): void => {
   for (let node = 0; node < nodes; node++) wakeNode(words, nodes, node);
   wakeHypervisor(words, nodes);
+};
+
+/** Who is there has changed. */
+export const announceChange = (words: Int32Array, nodes: number): void => {
+  Atomics.add(words, CHANGES, 1);
+  wakeAll(words, nodes);
+};
+
+/**
+ * A node's thread has ended in the middle of whatever it did. What it held that others wait for is given back: its permit, the
+ * locks of its cores `[firstCpu, endCpu)`, and a stop of all others. Whether it held a permit cannot be known, so one is
+ * given back unless all are free: one too many only lets one more thread run at a time.
+ */
+export const releaseNode = (
+  words: Int32Array,
+  { nodes, node, permits }: { readonly nodes: number; readonly node: number; readonly permits: number },
+  isOwn: (cpu: number) => boolean,
+  stopperOf: (stopper: number) => number,
+): void => {
+  const at = threadWord(node);
+  Atomics.store(words, at + WANTS, 0);
+  Atomics.store(words, at + SLEEPING, 0);
+  Atomics.store(words, at + RUNS, 0);
+  Atomics.store(words, at + SENT, 0);
+  Atomics.store(words, at + TAKEN, 0);
+  Atomics.store(words, at + IDLE, 1);
+  Atomics.store(words, at + FINITE, 1);
+  Atomics.store(words, at + OFFLINE, OFFLINE_DOWN);
+  for (let lock = LOCKS; lock < WAITERS; lock += LINE) {
+    const holder = Atomics.load(words, lock);
+    if (holder > 0 && isOwn(holder - 1)) Atomics.compareExchange(words, lock, holder, 0);
+  }
+  const stopper = Atomics.load(words, STOPPER);
+  if (isOwn(stopperOf(stopper))) Atomics.store(words, STOPPER, stopper - stopperOf(stopper) - 1);
+  if (Atomics.load(words, FREE) < permits) Atomics.add(words, FREE, 1);
+  dispatch(words, nodes, node);
+  announceChange(words, nodes);
 };
 
 /** Whether the run is over: nobody needs a permit then, and one that a failed thread held is not to be had. */

@@ -18,6 +18,11 @@ export const ASK = 8;
 /** The question has been handled: its number. */
 export const ANSWER = 9;
 
+/** A node that was down has joined, and is to bring its copy up to the write whose number this is; it has; its cores go on. */
+export const RESYNC = 10;
+export const RESYNCED = 11;
+export const START = 12;
+
 /** From TELL_ to ASK_. */
 const ASKED = ASK - TELL;
 
@@ -30,8 +35,11 @@ export const packBytes = (ring: LiveRingWriter, bytes: ArrayLike<number>, size: 
   }
 };
 
+/** Words of a record, one after the other. */
+export type Words = Pick<LiveRingReader, 'word'>;
+
 /** What {@link packBytes} wrote. */
-export const unpackBytes = (ring: LiveRingReader, into: Uint8Array | number[], size: number): void => {
+export const unpackBytes = (ring: Words, into: Uint8Array | number[], size: number): void => {
   for (let i = 0; i < size; i += 4) {
     let word = ring.word();
     for (let b = i; b < Math.min(size, i + 4); b++) {

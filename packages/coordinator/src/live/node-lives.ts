@@ -1,0 +1,162 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { clearLiveRing, type FaultSpec, LiveTally } from '@numalab/interconnect';
+import { type Finding, stoppingCpu, shared as word } from '@numalab/node-worker';
+import type { Piscina } from 'piscina';
+import { faultThreads } from './live-shared.ts';
+import { type LiveNews, type LiveOutcome, type LiveTask, ringOffset } from './live-task.ts';
+
+const PS_PER_MS = 1e9;
+/** How often somebody's answer in shared memory is looked for. */
+const LOOK_MS = 2;
+
+/** A node that went down, and when, in milliseconds since the measured phase began; `backMs` is null if it did not return. */
+export interface NodeOutage {
+  readonly node: number;
+  readonly life: number;
+  readonly downMs: number;
+  backMs: number | null;
+}
+
+/**
+ * The threads of a live run with their lives. A node crashes by the AbortSignal of its task, wherever its thread is at that moment;
+ * what it held is given back, the hypervisor learns that it is gone, and a new task takes its place when the outage is over.
+ */
+export class NodeLives {
+  readonly outages: NodeOutage[] = [];
+  /** What lives that ended had found. */
+  readonly findings: Finding[] = [];
+  private readonly pool: Piscina;
+  private readonly base: Omit<LiveTask, 'thread' | 'life'>;
+  private readonly tasks: (Promise<LiveOutcome> | null)[];
+  private readonly ends: AbortController[] = [];
+  private readonly lives: number[];
+  private readonly told: Finding[][];
+  private readonly stop = new AbortController();
+  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly tally: LiveTally | null;
+  private beganMs = 0;
+  private underWay = 0;
+  private error: Error | null = null;
+
+  constructor(pool: Piscina, base: Omit<LiveTask, 'thread' | 'life'>) {
+    const { spec, faults } = base.shared;
+    this.pool = pool;
+    this.base = base;
+    this.lives = Array.from({ length: spec.nodes + 1 }, () => 0);
+    this.told = this.lives.map(() => []);
+    this.tally = faults === null ? null : new LiveTally(spec.faults!, faults.tally, faultThreads(spec) - 1);
+    pool.on('message', (news: LiveNews) => this.told[news.node]!.push(news.finding));
+    this.tasks = this.lives.map((_, thread) => this.live(thread));
+  }
+
+  private live(thread: number): Promise<LiveOutcome> {
+    const end = new AbortController();
+    this.ends[thread] = end;
+    const life = ++this.lives[thread]!;
+    const task = this.pool.run({ ...this.base, thread, life }, { signal: end.signal }) as Promise<LiveOutcome>;
+    // It is looked at only when the run is over.
+    task.catch(() => {});
+    return task;
+  }
+
+  /** What became of the threads in their last lives, the hypervisor last; a node that is down has left nothing. */
+  async settled(): Promise<readonly (PromiseSettledResult<LiveOutcome> | null)[]> {
+    if (this.error !== null) throw this.error;
+    return await Promise.all(
+      this.tasks.map(async (task) => (task === null ? null : (await Promise.allSettled([task]))[0])),
+    );
+  }
+
+  /** The measured phase begins now, and faults count from here. */
+  begin(): void {
+    const { faults, spec } = this.base.shared;
+    if (faults === null) return;
+    this.beganMs = this.now();
+    faults.beganMs[0] = performance.timeOrigin + performance.now() - this.base.originMs;
+    for (const fault of spec.faults!.faults) {
+      if (fault.kind !== 'crash' || fault.nth > 0 || fault.atPs >= spec.faults!.healPs) continue;
+      this.timers.push(setTimeout(() => this.crash(fault), fault.atPs / PS_PER_MS));
+    }
+  }
+
+  private now(): number {
+    return performance.now();
+  }
+
+  /** Looks for crashes that nodes themselves found due. */
+  look(): void {
+    const { words, spec, faults } = this.base.shared;
+    if (faults === null) return;
+    for (let node = 0; node < spec.nodes; node++) {
+      const due = Atomics.exchange(words, word.threadWord(node) + word.CRASHES, 0);
+      if (due > 0) this.crash({ ...spec.faults!.faults[due - 1]!, node });
+    }
+  }
+
+  /** Whether every outage that began is over. */
+  get isSettled(): boolean {
+    return this.underWay === 0;
+  }
+
+  /** No node goes down any more, and none comes back. */
+  end(): void {
+    for (const timer of this.timers) clearTimeout(timer);
+    this.stop.abort();
+  }
+
+  private crash(fault: FaultSpec): void {
+    const { node } = fault;
+    const isUp = Atomics.load(this.base.shared.words, word.threadWord(node) + word.OFFLINE) === word.OFFLINE_UP;
+    if (!isUp || this.stop.signal.aborted || this.tasks[node] === null) return;
+    this.underWay++;
+    this.outage(fault).then(
+      () => this.underWay--,
+      (error: Error) => {
+        if (this.stop.signal.aborted) return;
+        this.error = error;
+        Atomics.store(this.base.shared.words, word.FAILED, 1);
+      },
+    );
+  }
+
+  private async outage({ node, name, spanPs, losesMemory }: FaultSpec): Promise<void> {
+    const { words } = this.base.shared;
+    const outage: NodeOutage = { node, life: this.lives[node]!, downMs: this.now() - this.beganMs, backMs: null };
+    this.outages.push(outage);
+    this.tally?.fired(name, outage.downMs * PS_PER_MS);
+    await this.kill(node);
+    this.findings.push(...this.told[node]!.splice(0));
+    this.release(node);
+    const began = this.now();
+    if (losesMemory) this.base.shared.memories[node]!.text!.cells.fill(0);
+    await this.until(() => Atomics.load(words, word.threadWord(node) + word.BURIED) === outage.life);
+    await delay(Math.max(0, began + spanPs / PS_PER_MS - this.now()), undefined, { signal: this.stop.signal });
+    clearLiveRing(this.base.rings, ringOffset(node));
+    clearLiveRing(this.base.rings, ringOffset(this.base.shared.spec.nodes + node));
+    this.tasks[node] = this.live(node);
+    await this.until(() => Atomics.load(words, word.threadWord(node) + word.OFFLINE) === word.OFFLINE_UP);
+    outage.backMs = this.now() - this.beganMs;
+    this.tally?.repaired(name);
+  }
+
+  private async kill(node: number): Promise<void> {
+    const { words } = this.base.shared;
+    const id = Atomics.load(words, word.threadWord(node) + word.THREAD_ID);
+    const thread = this.pool.threads.find(({ threadId }) => threadId === id);
+    const gone = thread === undefined ? null : once(thread, 'exit');
+    this.tasks[node] = null;
+    this.ends[node]!.abort();
+    await gone;
+  }
+
+  private release(node: number): void {
+    const { words, spec, cores } = this.base.shared;
+    const isOwn = (cpu: number): boolean => cpu >= 0 && Math.floor(cpu / spec.coresPerNode) === node;
+    word.releaseNode(words, { nodes: spec.nodes, node, permits: Math.max(1, cores - 1) }, isOwn, stoppingCpu);
+  }
+
+  private async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await delay(LOOK_MS, undefined, { signal: this.stop.signal });
+  }
+}
