@@ -69,6 +69,7 @@ export class HypervisorProcess extends link.Process {
       this.sessionHost(),
       link.linkFaultsOf(spec.faults, spec.seed, this.id, this.tally),
       this.tally,
+      spec.bugs,
     );
     this.pauses = link.pausesOfHypervisor(spec.schedule);
     const { faults } = spec;
@@ -218,6 +219,9 @@ export class HypervisorProcess extends link.Process {
     this.busy = false;
     this.lastOf.clear();
     this.sessions.close();
+    // Bugs 45 and 48: the journal's end was never written through, of writes that are over, or of those that nodes have heard of.
+    if (this.spec.bugs.includes('45')) this.order.loseLast();
+    if (this.spec.bugs.includes('48')) while (this.order.journal.at(-1)?.retired === -1) this.order.loseLast();
     if (!this.spec.journal) return;
     this.tally.repaired(name);
     this.postFault(this.now + spanPs, END);

@@ -92,8 +92,17 @@ export class Membership {
   private sendResync(node: number): void {
     const { order, host } = this.hypervisor;
     // Writes that the protocol has not begun with yet reach the node like all others. In a recovery there are none.
-    const upTo = this.missing === null ? host.dispatched : order.journal.length;
+    const upTo = this.missing === null ? host.dispatched : this.recoveredTo(order.journal.length);
     this.hypervisor.say(node, { kind: 'resync', resync: order.resync(upTo) });
+  }
+
+  /** Up to which write nodes are brought after a crash of the hypervisor: the journal's end. */
+  private recoveredTo(end: number): number {
+    const { order, spec } = this.hypervisor;
+    if (!spec.bugs.includes('51')) return end;
+    // Bug 51: what was under way is neither completed nor rolled back.
+    const first = order.journal.findIndex(({ retired }) => retired < 0);
+    return first < 0 ? end : first;
   }
 
   private sendStart(node: number, epoch: number): void {
@@ -135,7 +144,12 @@ export class Membership {
     this.missing = null;
     for (const node of this.joined.keys()) this.down.delete(node);
     hypervisor.beginHost();
-    for (const { write, retired } of hypervisor.order.journal) if (retired < 0) hypervisor.retire(write);
+    for (const { write, retired } of hypervisor.order.journal) {
+      if (retired >= 0) continue;
+      // Bug 46: told again to nodes that have caught up with it.
+      if (hypervisor.spec.bugs.includes('46')) hypervisor.host.write(write);
+      else hypervisor.retire(write);
+    }
     for (const [node, epoch] of this.joined) this.sendStart(node, epoch);
     hypervisor.takeNext();
   }

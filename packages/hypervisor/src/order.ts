@@ -53,6 +53,11 @@ export class Order {
     return entry;
   }
 
+  /** The last entry of the journal is gone: bugs 45 and 48. */
+  loseLast(): void {
+    this.journal.pop();
+  }
+
   /** As journal and image have it: what a hypervisor that has begun anew goes by. */
   rebuild(): void {
     this.changed.clear();

@@ -46,6 +46,8 @@ export interface SessionTimes {
   readonly acknowledgeTicks: number;
   /** Frames carry checksums. They cost time, so they are left out where nothing can corrupt a frame. */
   readonly checksums?: boolean;
+  /** Known bugs that are switched on, by their numbers in the catalogue. */
+  readonly bugs?: readonly string[];
 }
 
 /** Kind of a frame that only acknowledges; kind of the first one of a new incarnation. */
@@ -56,6 +58,8 @@ export const FRAME_HELLO = -1;
 export const SESSION_WINDOW = 256;
 /** Frames sent again at one time at most. */
 const BURST = 16;
+/** Bug 40: more than so many frames are not kept. */
+const SMALL_LOG = 2;
 const MAX_BACK_OFF = 16;
 
 interface Outgoing {
@@ -66,7 +70,9 @@ interface Outgoing {
   readonly body: unknown;
 }
 
-const isIntact = (frame: Frame): boolean => frame.checksum === checksumOf({ ...frame, checksum: 0, flaw: '' });
+/** `headOnly` is bug 56. */
+const sumOf = (frame: Frame, headOnly: boolean): number =>
+  checksumOf({ ...frame, checksum: 0, flaw: '', ...(headOnly ? { body: null } : {}) });
 
 /**
  * One side of a link that delivers messages in order and exactly once within a pair of incarnations, over a link that may
@@ -78,6 +84,9 @@ const isIntact = (frame: Frame): boolean => frame.checksum === checksumOf({ ...f
 export class Session {
   private readonly port: SessionPort;
   private readonly times: SessionTimes;
+  private readonly overwrites: boolean;
+  private readonly ignoresEpochs: boolean;
+  private readonly sumsHeadOnly: boolean;
   private epoch = 1;
   private peer = 1;
   private isOpen = true;
@@ -100,6 +109,10 @@ export class Session {
   constructor(port: SessionPort, times: SessionTimes) {
     this.port = port;
     this.times = times;
+    const { bugs = [] } = times;
+    this.overwrites = bugs.includes('40');
+    this.ignoresEpochs = bugs.includes('53');
+    this.sumsHeadOnly = bugs.includes('56');
   }
 
   /** Messages wait because too many are under way: whoever can should send no more. */
@@ -127,13 +140,15 @@ export class Session {
 
   private launch(outgoing: Outgoing, at: Instant): void {
     this.unacknowledged.push(outgoing);
+    // Bug 40: what a slow peer has not taken is overwritten, so that it cannot be sent again.
+    if (this.overwrites && this.unacknowledged.length > SMALL_LOG) this.unacknowledged.shift();
     if (this.retransmitAt === NEVER) this.arm(at);
     this.transmit(outgoing, false, at);
   }
 
   /** A frame came in over the raw link. */
   receive(frame: Frame, at: Instant): void {
-    if (this.times.checksums === true && !isIntact(frame)) {
+    if (this.times.checksums === true && frame.checksum !== sumOf(frame, this.sumsHeadOnly)) {
       this.damaged++;
       this.port.damaged?.(frame);
       return;
@@ -168,6 +183,8 @@ export class Session {
       if (frame.epoch > this.peer) this.begin(frame.epoch, at);
       return this.isOpen;
     }
+    // Bug 53: whatever life it is of.
+    if (this.ignoresEpochs && this.peer !== 0) return this.isOpen;
     if (!this.isOpen || frame.peer !== this.epoch) return false;
     if (this.peer === 0) this.open(frame.epoch, at);
     return frame.epoch === this.peer;
@@ -262,7 +279,7 @@ export class Session {
     const { epoch, peer, delivered, early } = this;
     const gap = early.size > 0 && !early.has(delivered + 1);
     const frame = { epoch, peer, sequence, acknowledged: delivered, gap, kind, a, b, body, checksum: 0, flaw: '' };
-    if (this.times.checksums === true) frame.checksum = checksumOf(frame);
+    if (this.times.checksums === true) frame.checksum = sumOf(frame, this.sumsHeadOnly);
     this.port.transmit(frame, at);
   }
 

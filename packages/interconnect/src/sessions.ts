@@ -28,12 +28,12 @@ export class Sessions {
   private readonly sessions = new Map<number, Session>();
   private readonly wakes = new Map<number, Instant>();
 
-  /** `faults` are what happens to frames on the way out, if anything does; then frames carry checksums. */
-  constructor(host: SessionHost, faults: LinkFaults | null, tally: TallyKeeper | null) {
+  /** `faults` are what happens to frames on the way out, if anything does; then frames carry checksums. `bugs`: known ones. */
+  constructor(host: SessionHost, faults: LinkFaults | null, tally: TallyKeeper | null, bugs: readonly string[] = []) {
     this.host = host;
     this.faults = faults;
     this.tally = tally;
-    this.times = faults === null ? TIMES : { ...TIMES, checksums: true };
+    this.times = faults === null ? { ...TIMES, bugs } : { ...TIMES, checksums: true, bugs };
   }
 
   with(peer: number): Session {

@@ -19,6 +19,11 @@ export class Agent implements NodeContext {
   private readonly process: NodeProcess;
   private readonly makeHalf: () => NodeHalf;
   private half: NodeHalf;
+  private readonly bugs: Readonly<Record<'sharesPatch' | 'ownFirst' | 'notIdempotent' | 'ownCopyOnly', boolean>>;
+  /** Bug 7: the one record that handlers work from; whatever comes in next is written over it. */
+  private patch: Write | null = null;
+  /** Bug 50: the last write that came in, whether it was applied or not. It outlives the agent. */
+  received = 0;
   /** Counts the hypervisors that this agent has worked for, and its own lives; and which of them the running event is of. */
   private generation = 0;
   private running = 0;
@@ -33,6 +38,13 @@ export class Agent implements NodeContext {
     this.options = process.spec.protocolOptions;
     this.makeHalf = makeHalf;
     this.half = makeHalf();
+    const { bugs } = process.spec;
+    this.bugs = {
+      sharesPatch: bugs.includes('7'),
+      ownCopyOnly: bugs.includes('9'),
+      ownFirst: bugs.includes('39'),
+      notIdempotent: bugs.includes('46'),
+    };
   }
 
   private get cpu(): Vcpu {
@@ -47,7 +59,7 @@ export class Agent implements NodeContext {
 
   /** The session layer delivers what another EL2 sent. */
   deliver(wire: Wire, at: number): void {
-    if (wire.kind === 'tell') this.handle(() => this.half.onMessage(this, wire.body), at);
+    if (wire.kind === 'tell') this.told(wire.body, at);
     else if (wire.kind === 'ask') this.handle(() => this.answer(wire.ask, wire.body), at);
     else if (wire.kind === 'resync') this.handle(() => this.process.life?.resync(wire.resync), at);
     else if (wire.kind === 'start') this.handle(() => this.start(), at);
@@ -55,6 +67,16 @@ export class Agent implements NodeContext {
       for (const to of wire.to) if (to !== this.node) this.process.transmit(to, wire.wire, at);
       if (wire.to.includes(this.node)) this.deliver(wire.wire, at);
     }
+  }
+
+  private told(body: unknown, at: number): void {
+    const { number, words, origin } = (body ?? {}) as Partial<Write>;
+    if (words !== undefined) {
+      this.received = number!;
+      if (this.bugs.sharesPatch) this.patch = body as Write;
+    }
+    // Bug 39: the node has a log of its own for what its own cores write.
+    this.handle(() => this.half.onMessage(this, body), at, this.bugs.ownFirst && origin === this.node);
   }
 
   /** A core waits for an unmapped page. */
@@ -78,8 +100,9 @@ export class Agent implements NodeContext {
     this.process.life?.start(this.cpu.time);
   }
 
-  private handle(handler: () => Steps | undefined, at: number): void {
-    this.inbox.push(handler);
+  private handle(handler: () => Steps | undefined, at: number, isFirst = false): void {
+    if (isFirst) this.inbox.unshift(handler);
+    else this.inbox.push(handler);
     if (this.busy) return;
     this.busy = true;
     this.process.startTask(this.cpu, () => this.work(), at);
@@ -139,17 +162,20 @@ export class Agent implements NodeContext {
     if (this.running === this.generation) this.process.setTimer(this.cpu.time + delay, this.generation, tag);
   }
 
-  *store(write: Write): Step<void> {
+  *store(asked: Write): Step<void> {
     const { process } = this;
-    // A snapshot brought it.
-    if (process.life !== null && write.number <= process.life.resyncedTo) return;
+    const write = this.patch ?? asked;
+    // A snapshot brought it. Bug 46: it is stored all the same.
+    if (process.life !== null && !this.bugs.notIdempotent && write.number <= process.life.resyncedTo) return;
+    if (!this.isCopied(write)) return;
     yield process.coherence.storeOwnText(this.cpu, this.paOf(write), write.words, write.number);
     process.applyLog.stored(write.number, this.cpu.time);
     yield process.latencies.storePs * write.words.length;
   }
 
-  *maintain(write: Write): Step<void> {
-    if (this.process.spec.bugs.includes('9') && write.origin !== this.node) return;
+  *maintain(asked: Write): Step<void> {
+    const write = this.patch ?? asked;
+    if ((this.bugs.ownCopyOnly && write.origin !== this.node) || !this.isCopied(write)) return;
     yield this.process.maintenance.cleanInvalidate(this.cpu, this.paOf(write), write.words.length * 4);
   }
 
@@ -211,6 +237,12 @@ export class Agent implements NodeContext {
     const { process, cpu } = this;
     process.release(cpu.time);
     yield process.latencies.storePs;
+  }
+
+  /** Whether a write lies in what is replicated. EL2 stores nothing else, whoever asks. */
+  private isCopied({ word, words }: Write): boolean {
+    const { process } = this;
+    return process.isReplicated(word * 4) && process.isReplicated((word + words.length) * 4 - 1);
   }
 
   private paOf(write: Write): number {

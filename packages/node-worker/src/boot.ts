@@ -124,7 +124,7 @@ export const buildTables = (
   const rootPa = allocRoot(pool, probe);
   assert(rootPa >= 0, 'the pool holds the root');
   const config = makeStage2Config({ ...options, rootPa });
-  const editor = new Stage2Editor(memory, config, pool, observe(config));
+  const editor = new Stage2Editor(memory, config, pool, observe(config), spec.bugs);
   for (const { start, end } of ownedRanges(spec, layout)) {
     assert(drain(editor.annotate(start, end - start, OWNER_HYP)) === 0, 'annotating at boot');
   }
@@ -154,6 +154,6 @@ export const reopenTables = (
   memory: ConstructorParameters<typeof Stage2Editor>[0],
   observer: TableObserver,
 ): BootedTables => {
-  const editor = new Stage2Editor(memory, config, pool, observer);
+  const editor = new Stage2Editor(memory, config, pool, observer, spec.bugs);
   return { config, pool, editor, host: hostOf(editor, spec, layout), walker };
 };

@@ -77,7 +77,7 @@ export class Coherence {
     const { node } = this;
     const home = homeOf(node.spec, pa);
     assert(home >= 0, 'a request for memory that no node has');
-    cpu.readsInFlight++;
+    if (cpu.readsInFlight++ === 0) cpu.readSince = cpu.time;
     this.served = SERVED_REMOTE;
     node.sendMemory(home, link.READ_LINE, pa - (pa % LINE_BYTES), cpu.core, 0, null, cpu.time);
   }

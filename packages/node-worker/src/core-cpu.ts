@@ -112,7 +112,7 @@ export class CoreCpu implements KernelCpu {
     return layout.copyPa.slice(1).map((copy) => linearVa(spec, copy + offset - layout.spanStart));
   }
 
-  private hasBug(id: string): boolean {
+  hasBug(id: string): boolean {
     return this.node.spec.bugs.includes(id);
   }
 
@@ -281,32 +281,44 @@ export class CoreCpu implements KernelCpu {
   }
 
   private *interruptAll(purpose: number): Step<void> {
+    this.sendInterrupts(purpose);
+    yield this.interruptsTaken();
+  }
+
+  private sendInterrupts(purpose: number): void {
     const { node, cpu } = this;
     cpu.pendingInterruptAcks = node.spec.nodes;
     for (let to = 0; to < node.spec.nodes; to++) {
       node.sendInterrupt(to, link.INTERRUPT, purpose, cpu.core, cpu.time);
     }
-    while (cpu.pendingInterruptAcks > 0) yield WAIT;
+  }
+
+  private *interruptsTaken(): Step<void> {
+    while (this.cpu.pendingInterruptAcks > 0) yield WAIT;
   }
 
   *stopMachine(body: () => Step<void>): Step<void> {
     const { node, cpu } = this;
     yield this.lock('stop_machine');
-    yield this.interruptAll(link.IPI_PARK);
+    this.sendInterrupts(link.IPI_PARK);
+    // Bugs 1 and 2: the first core to arrive patches, not the last. With 2 it waits for the others afterwards; with 1 those
+    // that arrive late miss their release.
+    if (!this.hasBug('1') && !this.hasBug('2')) yield this.interruptsTaken();
     yield body();
+    if (this.hasBug('2')) yield this.interruptsTaken();
     for (let to = 0; to < node.spec.nodes; to++) node.sendInterrupt(to, link.RESUME, 0, cpu.core, cpu.time);
     yield node.maintenance.isb(cpu);
     yield this.unlock('stop_machine');
   }
 
-  synchronised(stretches: readonly { readonly offset: number; readonly size: number }[]): void {
+  synchronised(stretches: readonly { readonly offset: number; readonly size: number }[], isStopped: boolean): void {
     for (const { offset, size } of stretches)
-      for (let word = offset >> 2; word < (offset + size + 3) >> 2; word++) this.synchronisedWord(word);
+      for (let word = offset >> 2; word < (offset + size + 3) >> 2; word++) this.synchronisedWord(word, isStopped);
   }
 
-  private synchronisedWord(word: number): void {
+  private synchronisedWord(word: number, isStopped: boolean): void {
     const { node, cpu } = this;
-    node.synchronisations.push({ word, time: cpu.time, cpu: cpu.cpu });
+    node.synchronisations.push({ word, time: cpu.time, cpu: cpu.cpu, isStopped });
     node.trace?.add(cpu.time, link.TRACE_SYNCHRONISED, node.id, word, cpu.cpu, 0, null);
   }
 

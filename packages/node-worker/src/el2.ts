@@ -17,6 +17,7 @@ import {
   FSC_PERMISSION,
   FSC_TRANSLATION,
   fscType,
+  type HostStage2,
   hpfarValid,
   instructionAbort,
   OPERATION_STORE,
@@ -25,6 +26,7 @@ import {
   REFUSE_OTHER_ADDRESS,
   type StoreAccess,
   storeIss,
+  type TableOp,
 } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
 import { EL2_BUSY, EL2_NONE, type Vcpu } from './vcpu.ts';
@@ -69,6 +71,20 @@ export interface WriteTimes {
   maintained: number;
 }
 
+/** A core faults on one leaf of lazily mapped memory fewer times than this (L1). */
+const FAULTS_OF_LEAF = 8;
+/** Bug 38: a store that takes longer is said to have failed. */
+const PATIENCE_PS = 10e6;
+
+/** Bug 19: what another core has mapped meanwhile is broken and made once more. */
+function* remapped(host: HostStage2, ipa: number, faulted: Generator<TableOp, number>): Generator<TableOp, number> {
+  const result = yield* faulted;
+  if (result !== -EEXIST) return result;
+  const size = host.editor.levelBytes(host.editor.getLeaf(ipa));
+  yield* host.editor.unmap(ipa - (ipa % size), size);
+  return yield* host.handleTranslationFault(ipa);
+}
+
 /** EL2 on the cores of one node: what runs between a trap and its ERET. */
 export class El2 {
   private readonly node: NodeProcess;
@@ -82,6 +98,11 @@ export class El2 {
   /** Times that no table page was left, not even by recycling. */
   exhaustions = 0;
   emulationsChecked = 0;
+  /** By core and leaf: how often the core has faulted there. */
+  private readonly faultsOf = new Map<string, number>();
+  private readonly remaps: boolean;
+  private readonly failsLate: boolean;
+  private readonly injectsWhileUnmapped: boolean;
   private readonly expected: CpuRegisters;
   /** EL2's decoder uses the monitor up; the core's own is what E1 compares with. */
   private readonly monitor = new ExclusiveMonitor();
@@ -89,6 +110,9 @@ export class El2 {
   constructor(node: NodeProcess) {
     this.node = node;
     this.expected = node.hardware.scratchRegisters;
+    this.remaps = node.spec.bugs.includes('19');
+    this.failsLate = node.spec.bugs.includes('38');
+    this.injectsWhileUnmapped = node.spec.bugs.includes('43');
   }
 
   /** Handles an abort of a fetch or load. True: try again; false: an abort was injected into EL1. */
@@ -131,12 +155,22 @@ export class El2 {
     else if (fscType(status) === FSC_PERMISSION && access !== null && !faultS1ptw) {
       outcome = (yield this.emulate(cpu, far, esr, begin)) as number;
     }
-    if (outcome === INJECTED) this.injected++;
+    if (outcome === INJECTED) this.noteInjected(cpu, faultIpa, status);
     yield node.beforeEret(cpu);
     cpu.el2 = EL2_NONE;
     cpu.synchroniseContext();
     node.unmask(cpu, masked);
     return outcome;
+  }
+
+  /** E1: the kernel's own text is always there, mapped or about to be: EL1 never hears of a translation fault on it. */
+  private noteInjected(cpu: Vcpu, ipa: number, status: number): void {
+    const { node } = this;
+    this.injected++;
+    const offset = ipa - node.layout.imageIpa;
+    if (fscType(status) !== FSC_TRANSLATION || !node.isReplicated(offset)) return;
+    const text = `CPU ${cpu.cpu} got an abort for offset 0x${offset.toString(16)} of the replicated range, which was unmapped for an update`;
+    node.observations.report('E1', text, cpu.time);
   }
 
   /** A page of the replicated range is unmapped only while its protocol is at work on it; other memory is mapped lazily. */
@@ -147,6 +181,8 @@ export class El2 {
     // The entry may be broken for an edit that is under way: then it is whole again when the lock is free.
     yield this.lock(cpu);
     this.unlock(cpu);
+    // Bug 43: what lags behind is taken for an error.
+    if (this.injectsWhileUnmapped) return INJECTED;
     node.waitsInEl2(cpu);
     yield* node.textPages.wait(cpu, node.textPages.pageOf(offset));
     cpu.el2 = EL2_BUSY;
@@ -193,12 +229,30 @@ export class El2 {
     yield this.lock(cpu);
     yield node.latencies.handlePs;
     node.tableOps?.locked?.(0);
-    const result = yield* node.maintenance.perform(cpu, node.host.handleTranslationFault(ipa));
+    const faulted = node.host.handleTranslationFault(ipa);
+    const result = yield* node.maintenance.perform(cpu, this.remaps ? remapped(node.host, ipa, faulted) : faulted);
     node.tableOps?.unlocked?.(0);
     this.unlock(cpu);
+    this.countFault(cpu, node.host, ipa);
     // Recycling has not helped: the host gets an abort, as a machine without memory would give it, and the report says so.
     if (result === -ENOMEM) this.exhaustions++;
     return result === 0 || result === -EEXIST || result === -EAGAIN ? RETRY : INJECTED;
+  }
+
+  /**
+   * L1: what is mapped lazily stays mapped until MMIO is recycled. A core that faults on one leaf again and again does not get on,
+   * because somebody breaks it each time.
+   */
+  private countFault(cpu: Vcpu, host: HostStage2, ipa: number): void {
+    const level = host.editor.getLeaf(ipa);
+    if (level < -1) return;
+    const leaf = Math.floor(ipa / host.editor.levelBytes(level));
+    const key = `${cpu.core} ${level} ${leaf}`;
+    const count = 1 + (this.faultsOf.get(key) ?? 0);
+    this.faultsOf.set(key, count);
+    if (count !== FAULTS_OF_LEAF + host.recycled) return;
+    const text = `CPU ${cpu.cpu} has faulted ${count} times on the leaf of IPA 0x${ipa.toString(16)}, which others break each time that it is mapped`;
+    this.node.observations.report('L1', text, cpu.time);
   }
 
   /** The permission-fault branch: a store to replicated text is performed by the hypervisor on every copy. */
@@ -227,7 +281,7 @@ export class El2 {
       return this.refuse('the store straddles the end of the replicated range');
     }
     yield node.latencies.emulatePs;
-    if (store.writes || store.pending) yield this.submit(cpu, store, first, begin);
+    if ((store.writes || store.pending) && !(yield this.submit(cpu, store, first, begin))) return RETRY;
     this.finish(cpu, store);
     return EMULATED;
   }
@@ -246,8 +300,8 @@ export class El2 {
     return yield* node.coherence.load32(cpu, pa);
   }
 
-  /** Hands the write to the order and waits until it is retired. */
-  private *submit(cpu: Vcpu, store: EmulatedStore, first: number, begin: number): Step<void> {
+  /** Hands the write to the order and waits until it is retired. False: the core should try again. */
+  private *submit(cpu: Vcpu, store: EmulatedStore, first: number, begin: number): Step<boolean> {
     const { node } = this;
     const { size, operation } = store;
     const submission: Submission = {
@@ -264,11 +318,14 @@ export class El2 {
     cpu.replyNumber = -1;
     cpu.replyBytes = null;
     node.trace?.add(cpu.time, TRACE_TRAP, node.id, cpu.cpu, first >> 2, submission.serial, null);
+    const submitted = cpu.time;
     node.submit(cpu.core, submission, cpu.time);
     node.sendProbes(first >> 2, false, cpu.time);
     node.waitsInEl2(cpu);
     while (cpu.replyNumber < 0) yield WAIT;
     cpu.el2 = EL2_BUSY;
+    // Bug 38: the order has the store, and its core is told that it failed.
+    if (this.failsLate && cpu.time - submitted > PATIENCE_PS) return false;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
     if (cpu.replyNumber > 0) {
       const bytes = Array.from(store.bytes.subarray(0, size));
@@ -280,6 +337,7 @@ export class El2 {
       const text = `the store of CPU ${cpu.cpu} to offset 0x${first.toString(16)}, which trapped at ${begin / 1000} ns, came back without a number`;
       node.observations.report('R2', text, cpu.time);
     }
+    return true;
   }
 
   /** Leaves the trap, and checks that it is as if the instruction had run once (E1). */
@@ -326,6 +384,7 @@ export class El2 {
     this.locked = false;
     this.waiting.length = 0;
     this.times.length = 0;
+    this.faultsOf.clear();
     this.trapped = 0;
     this.refused = 0;
     this.lazyFaults = 0;

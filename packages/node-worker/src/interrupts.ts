@@ -33,7 +33,7 @@ export class Interrupts {
 
   private offer(cpu: Vcpu, group: Group, at: number): void {
     const mayAct = this.node.mayActAt(cpu.core, at);
-    if (mayAct === at && this.canTake(cpu, group.purpose)) this.take(cpu, group, at);
+    if (mayAct === at && this.canTake(cpu, group)) this.take(cpu, group, at);
     else {
       if (mayAct > at) this.node.postLocal(mayAct, RESUME_CORE, 0, cpu.core);
       const waiting = this.pending.get(cpu);
@@ -42,11 +42,16 @@ export class Interrupts {
     }
   }
 
-  private canTake(cpu: Vcpu, purpose: number): boolean {
+  private canTake(cpu: Vcpu, { purpose, from, core }: Group): boolean {
     if (cpu.halted) return false;
     if (cpu.mode === MODE_WALK) return true;
-    if (cpu.mode === MODE_PARKED) return purpose !== IPI_PARK;
+    // Parked cores turn interrupts off when the last has arrived. From then on only the one that parked them runs.
+    if (cpu.mode === MODE_PARKED) return purpose !== IPI_PARK && cpu.parkedBy !== this.cpuOf(from, core);
     return purpose !== IPI_PARK && !cpu.masked;
+  }
+
+  private cpuOf(node: number, core: number): number {
+    return node * this.node.spec.coresPerNode + core;
   }
 
   private take(cpu: Vcpu, group: Group, at: number): void {
@@ -59,6 +64,7 @@ export class Interrupts {
       cpu.resumeTime = sleeps ? cpu.time : done;
       cpu.mode = MODE_PARKED;
       cpu.parkedAt = done;
+      cpu.parkedBy = this.cpuOf(group.from, group.core);
       cpu.time = Infinity;
     } else if (!sleeps) cpu.time = done;
     this.answer(group, done);
@@ -87,6 +93,7 @@ export class Interrupts {
       if (cpu.mode !== MODE_PARKED) continue;
       cpu.mode = MODE_WALK;
       cpu.parkedAt = -1;
+      cpu.parkedBy = -1;
       cpu.synchroniseContext();
       const now = at + this.node.latencies.isbPs;
       const asleep = cpu.resumeTime === Infinity || this.node.stopped;

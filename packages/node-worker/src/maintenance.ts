@@ -3,6 +3,7 @@ import * as link from '@numalab/interconnect';
 import { GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
+import { hasVmids, vmidOf } from './vmid.ts';
 
 /**
  * TLB and cache maintenance: broadcast operations reach every core of every node as messages, and a DSB waits until all have
@@ -14,10 +15,18 @@ export class Maintenance {
   tlbis = 0;
   /** Instruction lines looked at after their maintenance (T5). */
   linesChecked = 0;
+  private readonly answersEarly: boolean;
+  private readonly hasVmids: boolean;
+  private readonly editBugs: { readonly wrongIpa: boolean; readonly noDsb: boolean; readonly noTlbi: boolean } | null;
   private readonly checkedLine = new Uint32Array(LINE_CELLS);
 
   constructor(node: NodeProcess) {
     this.node = node;
+    const { bugs } = node.spec;
+    this.answersEarly = bugs.includes('15');
+    this.hasVmids = hasVmids(bugs);
+    const edits = { wrongIpa: bugs.includes('14'), noDsb: bugs.includes('27'), noTlbi: bugs.includes('28') };
+    this.editBugs = Object.values(edits).includes(true) ? edits : null;
   }
 
   /** Issues a broadcast operation from core `cpu`; a {@link dsb} must follow. Takes effect on the core itself at once. */
@@ -49,17 +58,37 @@ export class Maintenance {
   onMaintain(from: number, operation: number, core: number, address: number, at: number): void {
     let waits = false;
     for (const cpu of this.node.cpus) {
-      if (from !== this.node.id || cpu.core !== core) this.apply(cpu, operation, address);
-      if (operation < link.IC_IVAU && cpu.readsInFlight > 0 && !waits) {
+      const isOther = from !== this.node.id || cpu.core !== core;
+      if (isOther && !(this.hasVmids && this.isForeign(from, core, cpu, operation)))
+        this.apply(cpu, operation, address);
+      // Bug 15: the answer goes before accesses through the dead entry have ended.
+      if (operation < link.IC_IVAU && cpu.readsInFlight > 0 && !waits && !this.answersEarly) {
         waits = true;
-        cpu.waitingForReads.push(from, core);
+        cpu.waitingForReads.push(from, core, at);
       }
     }
-    if (!waits) this.answer(from, core, at);
+    if (!waits) this.answer(from, core, at, operation < link.IC_IVAU ? at : -1);
   }
 
-  /** Tells the issuing core that an operation is over here. */
-  answer(from: number, core: number, at: number): void {
+  /** Bugs 20, 21 and 32: TLBIs reach cores whose VMID is that of the core that issues them. */
+  private isForeign(from: number, core: number, cpu: Vcpu, operation: number): boolean {
+    const { bugs } = this.node.spec;
+    return operation < link.IC_IVAU && vmidOf(bugs, from, core) !== vmidOf(bugs, this.node.id, cpu.core);
+  }
+
+  /** T4: no access that was translated before a TLBI arrived at `since` is under way when it is answered. */
+  private checkReads(from: number, core: number, at: number, since: number): void {
+    for (const { cpu, readsInFlight, readSince } of this.node.cpus) {
+      if (readsInFlight === 0 || readSince >= since) continue;
+      const text = `the TLBI of core ${core} of node ${from} is answered at ${at / 1000} ns, and CPU ${cpu} still reads through what it translated at ${readSince / 1000} ns`;
+      this.node.observations.report('T4', text, at);
+      return;
+    }
+  }
+
+  /** Tells the issuing core that an operation is over here; `since`: when it arrived, if it is a TLBI. */
+  answer(from: number, core: number, at: number, since = -1): void {
+    if (since >= 0) this.checkReads(from, core, at, since);
     if (from === this.node.id) this.node.maintained(core, at);
     else this.node.sendMaintenance(from, link.MAINTAINED, 0, core, 0, at);
   }
@@ -69,10 +98,10 @@ export class Maintenance {
     cpu.readsInFlight--;
     if (cpu.readsInFlight > 0) return;
     const waiting = cpu.waitingForReads.splice(0);
-    for (let i = 0; i < waiting.length; i += 2) {
+    for (let i = 0; i < waiting.length; i += 3) {
       const other = this.node.cpus.find((candidate) => candidate.readsInFlight > 0);
-      if (other !== undefined) other.waitingForReads.push(waiting[i]!, waiting[i + 1]!);
-      else this.answer(waiting[i]!, waiting[i + 1]!, at);
+      if (other !== undefined) other.waitingForReads.push(waiting[i]!, waiting[i + 1]!, waiting[i + 2]!);
+      else this.answer(waiting[i]!, waiting[i + 1]!, at, waiting[i + 2]!);
     }
   }
 
@@ -186,12 +215,13 @@ export class Maintenance {
 
   /** What becomes of an operation that the table editor asks for, after one of kind `last`; null: it is left out. */
   private asBugsHaveIt(op: TableOp, last: TableOp['op'] | null): TableOp | null {
-    const { bugs, granule } = this.node.spec;
-    if (bugs.length === 0) return op;
-    if (op.op === 'dsb' && last === 'tlbi' && bugs.includes('27')) return null;
+    const { editBugs, node } = this;
+    if (editBugs === null) return op;
+    const { granule } = node.spec;
+    if (op.op === 'dsb' && last === 'tlbi' && editBugs.noDsb) return null;
     if (op.op !== 'tlbi') return op;
-    if (bugs.includes('28')) return null;
-    const isWrong = bugs.includes('14') && op.kind === 'ipas2e1is';
+    if (editBugs.noTlbi) return null;
+    const isWrong = editBugs.wrongIpa && op.kind === 'ipas2e1is';
     return isWrong ? { ...op, ipa: op.ipa! + GRANULES[granule].bytes } : op;
   }
 

@@ -17,6 +17,9 @@ const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
 /** Of {@link Mmu.translate}: begin again. No fault status code is negative. */
 export const TRY_AGAIN = -1;
 
+/** A core that faults so often on one access, each time to be told to try again, makes no progress (L1). */
+export const FAULTS_BOUND = 256;
+
 /** log2 of a power of two below 2^53. Not Math.log2, whose value the language does not fix. */
 const log2 = (bytes: number): number => (bytes >= 2 ** 31 ? 62 - Math.clz32(bytes / 2 ** 31) : 31 - Math.clz32(bytes));
 
@@ -44,13 +47,14 @@ export class Mmu {
    * EL1 took an abort.
    */
   *access(cpu: Vcpu, va: number, access: number): Step<boolean> {
-    for (;;) {
+    for (let faults = 0; ; faults++) {
       if (this.hit(cpu, va, access)) return true;
       const status = yield* this.translate(cpu, va, access);
       if (status === 0) return true;
       if (status === TRY_AGAIN) continue;
       cpu.faults++;
       if (!cpu.faultStage2) return false;
+      if (faults >= FAULTS_BOUND) return this.node.giveUpAccess(cpu, cpu.faultIpa);
       if (!(yield* this.node.el2.abort(cpu, va, access, status))) return false;
     }
   }

@@ -234,7 +234,12 @@ export class NodeLife {
     yield maintenance.dsb(agentCpu);
     if (this.lostMemory) yield* this.reload();
     const lines = new Set<number>();
-    for (let i = 0; i < words.length; i++) {
+    // Bug 47: nothing is applied, and all is acknowledged.
+    const isApplied = !node.spec.bugs.includes('47');
+    // Bug 50: what had come in counts as applied.
+    const known = node.spec.bugs.includes('50') ? node.agent.received : 0;
+    for (let i = 0; i < words.length && isApplied; i++) {
+      if (numbers[i]! <= known) continue;
       const pa = node.copyOf(words[i]! * 4);
       coherence.readLine(pa, scratchLine, 0, false);
       const cell = ((pa % 64) >>> 2) * 2;

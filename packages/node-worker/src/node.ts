@@ -20,7 +20,7 @@ import { Interrupts } from './interrupts.ts';
 import { FIXMAP_TEXT_POKE, homeOf, linearVa, type MachineLayout } from './layout.ts';
 import { Locks } from './locks.ts';
 import { Maintenance } from './maintenance.ts';
-import { Mmu } from './mmu.ts';
+import { FAULTS_BOUND, Mmu } from './mmu.ts';
 import { NodeFaults } from './node-faults.ts';
 import { NodeLife } from './node-life.ts';
 import { Observations } from './observations.ts';
@@ -38,6 +38,8 @@ export interface Synchronisation {
   readonly word: number;
   readonly time: number;
   readonly cpu: number;
+  /** The writer relies on all other cores standing still from its first store on. */
+  readonly isStopped: boolean;
 }
 
 /** A writer loaded the old word to compare it before it patches. Times in picoseconds. */
@@ -130,12 +132,16 @@ export class NodeProcess extends link.Process {
   private now = 0;
   stopped = false;
   private watchdogSet = false;
+  /** Bug 41; and whether what comes in now finds the agent's queue full. */
+  private readonly dropsOverflow: boolean;
+  private overflows = false;
 
   /** `hardware` is as boot leaves it, and of a machine that differs from `spec` in nothing but what a seed decides. */
   constructor(hardware: NodeHardware, spec: MachineSpec, makeHalf: () => NodeHalf, watch: WatchMap) {
     super(hardware.id);
     const { id } = hardware;
     this.spec = spec;
+    this.dropsOverflow = spec.bugs.includes('41');
     this.hardware = hardware;
     this.watch = watch;
     this.layout = hardware.layout;
@@ -157,7 +163,7 @@ export class NodeProcess extends link.Process {
     this.maintenance = new Maintenance(this);
     this.mmu = new Mmu(this, this.tables?.walker ?? null);
     this.el2 = new El2(this);
-    this.picker = new FunctionPicker(spec.kernel.functions, new Random(spec.seed, 'zipf'), spec.workload.zipf);
+    this.picker = new FunctionPicker(spec);
     this.walk = new Walk(this);
     this.locks = new Locks(this);
     this.interrupts = new Interrupts(this);
@@ -167,6 +173,7 @@ export class NodeProcess extends link.Process {
       this.sessionHost(),
       link.linkFaultsOf(spec.faults, spec.seed, id, this.tally),
       this.tally,
+      spec.bugs,
     );
     this.probes = new Random(spec.seed, 'probe', id);
     this.writers = new WriterDriver(this);
@@ -245,6 +252,8 @@ export class NodeProcess extends link.Process {
       this.onRetired(a, b, body as Retired, at);
       return true;
     }
+    // Bug 41: nobody hears that there was no room for it.
+    if (this.overflows) return true;
     if (!this.agent.hasRoom) return false;
     this.faults?.countMessage(at);
     this.agent.deliver(body as Wire, at);
@@ -687,7 +696,7 @@ export class NodeProcess extends link.Process {
 
   /** Makes stage 2 map `ipa` for a core that reaches it by a VA that is not modelled. False: an abort was injected. */
   *reach(cpu: Vcpu, ipa: number, access: number): Step<boolean> {
-    for (;;) {
+    for (let faults = 0; ; faults++) {
       const fault = this.mmu.stage2(cpu, ipa, access);
       const cost = this.mmu.takeCost();
       if (cost > 0) yield cost;
@@ -695,8 +704,17 @@ export class NodeProcess extends link.Process {
       cpu.faultIpa = ipa;
       cpu.faultS1ptw = false;
       cpu.faults++;
+      if (faults >= FAULTS_BOUND) return this.giveUpAccess(cpu, ipa);
       if (!(yield* this.el2.abort(cpu, 0, access, fault))) return false;
     }
+  }
+
+  /** EL2 tells a core again and again to try again, and it never gets there: a livelock, which ends the run. False. */
+  giveUpAccess(cpu: Vcpu, ipa: number): false {
+    const text = `CPU ${cpu.cpu} has faulted ${FAULTS_BOUND} times in a row on IPA 0x${ipa.toString(16)}, and EL2 lets it fault again`;
+    this.observations.report('L1', text, cpu.time);
+    for (let to = 0; to <= this.spec.nodes; to++) this.sendMemory(to, link.STOP, 1, 0, 0, null, cpu.time);
+    return false;
   }
 
   private *probe(cpu: Vcpu, word: number, fetches: number): Task {
@@ -793,7 +811,7 @@ export class NodeProcess extends link.Process {
       case link.FRAME:
       case link.RETIRE:
       case link.RESYNC:
-        if (this.faults?.refuses(time) !== true) this.sessions.receive(from, body as link.Frame, time);
+        this.onFrame(from, body as link.Frame, time);
         break;
       case link.SESSION_TIMER:
         this.sessions.timeout(a, time);
@@ -823,6 +841,14 @@ export class NodeProcess extends link.Process {
       default:
         this.writers.onMessage(message);
     }
+  }
+
+  private onFrame(from: number, frame: link.Frame, at: Instant): void {
+    const isRefused = this.faults?.refuses(at) === true;
+    if (isRefused && !this.dropsOverflow) return;
+    this.overflows = isRefused;
+    this.sessions.receive(from, frame, at);
+    this.overflows = false;
   }
 
   /** A store trapped at `at`: if it is never over, a watchdog ends the run. */

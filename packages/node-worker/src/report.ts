@@ -151,12 +151,16 @@ const stage2Of = (node: NodeProcess): NodeReport['stage2'] => {
   return { usedBytes: pool.used * page, reservedBytes: pool.capacity * page, leaves };
 };
 
+/** Bits of VTTBR_EL2 that bugs 31 (CnP) and 32 (VMID) set. */
+const registerBits = ({ id, spec: { bugs } }: NodeProcess): bigint =>
+  (bugs.includes('31') ? 1n : 0n) | (bugs.includes('32') ? BigInt(id) << 48n : 0n);
+
 const tablesOf = (node: NodeProcess): NodeReport['tables'] => {
   if (node.tables === null) return null;
   const { config, pool } = node.tables;
   return {
     vtcr: config.vtcr,
-    vttbr: node.spec.bugs.includes('31') ? config.vttbr | 1n : config.vttbr,
+    vttbr: config.vttbr | registerBits(node),
     paMax: config.paMax,
     usedPages: pool.used,
   };

@@ -42,6 +42,8 @@ export interface WorkloadSpec {
   readonly probe: boolean;
   /** Zipf exponent of the choice of functions: 0 to 3. */
   readonly zipf: number;
+  /** Share of calls that go to functions which writers patch, whatever their popularity. */
+  readonly focus: number;
   /** Return addresses that a walk remembers. */
   readonly callDepth: number;
   /** Share of literal loads and ADRPs that are followed by the load. */

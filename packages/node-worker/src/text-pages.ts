@@ -1,9 +1,12 @@
-import { assert, type Step, WAIT } from '@numalab/base';
-import { ENOMEM, GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
+import { assert, Random, type Step, WAIT } from '@numalab/base';
+import { ENOMEM, GRANULES, LINE_BYTES, LINE_CELLS, S2_LO_WRITE, type TableOp } from '@numalab/machine';
 import { type CopyName, PRIMARY_NODE } from '@numalab/protocols';
 import { attrsOf, WRITABLE_ATTRS } from './boot.ts';
 import type { NodeProcess } from './node.ts';
 import type { Vcpu } from './vcpu.ts';
+
+/** Bug 35: so many pages are mapped before a bit flips. */
+const FLIP_AFTER = 3;
 
 /** What stage 2 does with a page of the replicated range. */
 export type PageState = CopyName | 'unmapped';
@@ -18,10 +21,22 @@ export class TextPages {
   /** Pages that are not as boot left them. */
   private readonly states = new Map<number, PageState>();
   private readonly waiting = new Map<number, Vcpu[]>();
+  private readonly isWritable: boolean;
+  /** Bugs 23 and 24: what an edit owes is performed when its lock is free again, or only when the next begins. */
+  private readonly flushesLate: boolean;
+  private readonly flushesNext: boolean;
+  private readonly owed: TableOp[] = [];
+  /** Bug 35: maps that are still to come until a bit of a descriptor flips. */
+  private untilFlip: number;
 
   constructor(node: NodeProcess) {
     this.node = node;
     this.bytes = GRANULES[node.spec.granule].bytes;
+    const { bugs } = node.spec;
+    this.flushesLate = bugs.includes('23');
+    this.flushesNext = bugs.includes('24');
+    this.isWritable = bugs.includes('33');
+    this.untilFlip = bugs.includes('35') ? FLIP_AFTER : -1;
   }
 
   /** Page of an offset from `_text`. */
@@ -77,7 +92,7 @@ export class TextPages {
     if (this.stateOf(page) === copy) return;
     const offset = page * this.bytes;
     const toPrimary = copy === 'primary' || node.isShared(offset);
-    const attrs = node.spec.bugs.includes('33') ? WRITABLE_ATTRS : attrsOf(node.spec, offset);
+    const attrs = this.isWritable ? WRITABLE_ATTRS : attrsOf(node.spec, offset);
     const pa = toPrimary ? node.primaryOf(offset) : node.copyOf(offset);
     // Before the leaf is there: from its store on a core may see the copy.
     node.applyLog.mapped(page, toPrimary && node.id !== PRIMARY_NODE, cpu.time);
@@ -87,6 +102,17 @@ export class TextPages {
     const waiting = this.waiting.get(page) ?? [];
     this.waiting.delete(page);
     for (const other of waiting) node.wakeLater(other, cpu.time);
+    if (this.untilFlip >= 0 && this.untilFlip-- === 0) this.flipBit(page);
+  }
+
+  /** Bug 35: the write permission of the leaf of `page`, or the lowest bit of its output address, is the other way round. */
+  private flipBit(page: number): void {
+    const { node, tables } = this;
+    const random = new Random(node.spec.seed, 'bug 35', node.id);
+    const { editor } = tables;
+    editor.getLeaf(this.ipaOf(page));
+    const bit = random.chance(1, 2) ? S2_LO_WRITE : this.bytes;
+    node.memory.store32(editor.leafEntryPa, (editor.leafLo ^ bit) >>> 0);
   }
 
   /** See `NodeContext.writeProtect`. */
@@ -160,7 +186,8 @@ export class TextPages {
     yield el2.lock(cpu);
     begins?.();
     this.node.tableOps?.locked?.(0);
-    let status = (yield maintenance.perform(cpu, operation())) as number;
+    yield maintenance.perform(cpu, this.pay());
+    let status = (yield maintenance.perform(cpu, this.owing(operation()))) as number;
     if (status === -ENOMEM) {
       // As for the host's own faults: MMIO is mapped again when it is touched.
       yield maintenance.perform(cpu, this.tables.host.unmapMmio());
@@ -168,7 +195,23 @@ export class TextPages {
     }
     this.node.tableOps?.unlocked?.(0);
     el2.unlock(cpu);
+    if (this.flushesLate) yield maintenance.perform(cpu, this.pay());
     assert(status === 0, `node ${this.node.id}: editing the text's tables: ${status}`);
+  }
+
+  /** An edit as it is, or with all its maintenance left for later: bugs 23 and 24. */
+  private *owing(operation: Generator<TableOp, number>): Generator<TableOp, number> {
+    if (!this.flushesLate && !this.flushesNext) return yield* operation;
+    for (;;) {
+      const step = operation.next();
+      if (step.done === true) return step.value;
+      this.owed.push(step.value);
+    }
+  }
+
+  /** The maintenance that is left from an edit before. */
+  private *pay(): Generator<TableOp, void> {
+    yield* this.owed.splice(0);
   }
 
   /** As boot left them. */

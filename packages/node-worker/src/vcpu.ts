@@ -108,6 +108,8 @@ export class Vcpu {
   resumeTime = 0;
   /** When it was parked; -1: it is not. */
   parkedAt = -1;
+  /** Who parked it, by number in the machine; -1: nobody. */
+  parkedBy = -1;
   /** Outstanding maintenance and stores, which a DSB waits for. */
   pendingMaintenance = 0;
   pendingStores = 0;
@@ -119,7 +121,9 @@ export class Vcpu {
   wanted = -1;
   /** Remote reads under way that were translated already, and who waits for them to be sampled (T4). */
   readsInFlight = 0;
-  /** Per waiting maintenance operation: sending process and its core, in pairs. */
+  /** When the oldest of them was issued. */
+  readSince = 0;
+  /** Per waiting maintenance operation: sending process, its core, and when it arrived. */
   readonly waitingForReads: number[] = [];
   /** When the store that it executes trapped first, -1 if it has not, and the word it is for, once EL2 knows. */
   trappedAt = -1;

@@ -1,4 +1,6 @@
-import type { Random } from '@numalab/base';
+import { Random } from '@numalab/base';
+import type { WriterSpec } from '@numalab/kernel';
+import type { MachineSpec } from './spec.ts';
 
 /** The i-th most popular function is called with weight (i+1)^-exponent (Zipf), in integers of 2^-20. */
 const SCALE = 2 ** 20;
@@ -23,6 +25,30 @@ const weightSums = (count: number, exponent: number): Float64Array => {
   return sums;
 };
 
+const NONE = new Int32Array(0);
+
+const offsetsOf = (writer: WriterSpec): readonly number[] => {
+  if (writer.kind === 'synthetic') return writer.places;
+  if (writer.kind === 'recorded') return Array.from(writer.rows, (row) => writer.trace.offset[row]!);
+  return writer.items.flatMap(({ stores }) => stores.map(({ offset }) => offset));
+};
+
+/** Starts of the functions in which something is patched, ascending. */
+const patchedFunctions = (functions: Int32Array, writers: readonly WriterSpec[]): Int32Array => {
+  const starts = new Set<number>();
+  for (const offset of writers.flatMap(offsetsOf)) {
+    let low = 0;
+    let high = functions.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (functions[middle]! <= offset) low = middle;
+      else high = middle - 1;
+    }
+    starts.add(functions[low]!);
+  }
+  return Int32Array.from(starts).sort();
+};
+
 /**
  * Which function a walk calls next: a Zipf distribution over the kernel's functions, which of them is popular being drawn from
  * the seed. Integers only, because Math.pow is not fixed by the language. The seed permutes the functions by a keyed network
@@ -30,15 +56,22 @@ const weightSums = (count: number, exponent: number): Float64Array => {
  */
 export class FunctionPicker {
   private readonly functions: Int32Array;
+  /** Functions that writers patch, and of {@link SCALE} calls those that go to one of them. */
+  private readonly patched: Int32Array;
+  private readonly focus: number;
   private readonly sums: Float64Array;
   private readonly total: number;
   /** The network permutes [0, 2^(2 × half)); ranks that leave the range of functions go through it again. */
   private readonly half: number;
   private readonly keys: Int32Array;
 
-  constructor(functions: Int32Array, random: Random, exponent: number) {
+  constructor({ kernel, workload, writers, seed }: MachineSpec) {
+    const { functions } = kernel;
+    const random = new Random(seed, 'zipf');
     this.functions = functions;
-    this.sums = weightSums(functions.length, exponent);
+    this.focus = Math.round(workload.focus * SCALE);
+    this.patched = this.focus > 0 ? patchedFunctions(functions, writers) : NONE;
+    this.sums = weightSums(functions.length, workload.zipf);
     this.total = this.sums[functions.length - 1]!;
     this.half = Math.max(1, Math.ceil((32 - Math.clz32(functions.length - 1)) / 2));
     this.keys = Int32Array.from({ length: ROUNDS }, () => random.next());
@@ -46,6 +79,8 @@ export class FunctionPicker {
 
   /** Offset of a function from `_text`. */
   pick(random: Random): number {
+    const { patched } = this;
+    if (patched.length > 0 && random.below(SCALE) < this.focus) return patched[random.below(patched.length)]!;
     const target = random.below(this.total);
     let low = 0;
     let high = this.functions.length - 1;

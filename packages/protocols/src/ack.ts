@@ -1,4 +1,8 @@
+import type { Duration } from '@numalab/base';
 import type { Protocol, Write } from './protocol.ts';
+
+/** Bugs 44 and 59: an answer that has not come by then is given up. */
+const PATIENCE_PS = 20e6 as Duration;
 
 /**
  * Broadcast, and retire when every node has stored, maintained and acknowledged: no core can fetch the old word after the
@@ -9,18 +13,30 @@ export const ack: Protocol = {
   description: 'broadcast, retire when every node has applied, maintained and acknowledged',
   guarantee: 'completed',
   cost: { messages: (nodes) => 2 * nodes, tlbis: () => 0, stall: 'none; the writer waits for the slowest node' },
-  hypervisor() {
+  hypervisor(bugs = []) {
+    const [isEarly, isLease, isRetry] = ['10', '44', '59'].map((id) => bugs.includes(id));
     const open = new Map<number, { readonly write: Write; readonly missing: Set<number> }>();
     return {
       onWrite(context, write) {
         open.set(write.number, { write, missing: new Set(context.nodes) });
         context.broadcast(write);
+        if (isLease || isRetry) context.setTimer(PATIENCE_PS, write.number);
       },
       onMessage(context, node, body) {
         const entry = open.get(body as number);
-        if (entry === undefined || !entry.missing.delete(node) || entry.missing.size > 0) return;
+        if (entry === undefined || !entry.missing.delete(node)) return;
+        // Bug 10: the first to answer is enough.
+        if (entry.missing.size > 0 && !isEarly) return;
         open.delete(body as number);
         context.retire(entry.write);
+      },
+      onTimer(context, number) {
+        const entry = open.get(number);
+        if (entry === undefined) return;
+        // Bug 59: told again, as if the first time had been lost.
+        if (isRetry) for (const node of entry.missing) context.send(node, entry.write);
+        // Bug 44: who is silent is taken for dead, and goes on with what it has when it wakes up.
+        else if (open.delete(number)) context.retire(entry.write);
       },
       onNodeDown(context, node) {
         for (const { write, missing } of [...open.values()]) {

@@ -39,7 +39,8 @@ export const invalidate: Protocol = {
       },
     };
   },
-  node() {
+  node(bugs = []) {
+    const [copiesEarly, mapsEarly] = ['25', '37'].map((id) => bugs.includes(id));
     return {
       *onMessage(context, body) {
         const order = body as Order;
@@ -48,11 +49,15 @@ export const invalidate: Protocol = {
           yield* context.store(order.update);
           yield* context.maintain(order.update);
         } else {
-          if (context.node !== PRIMARY_NODE) yield* context.copyPage(order.copy);
+          // Bug 37: the copy is not locked as a whole, so cores see it while it is being made.
+          if (mapsEarly) yield* context.map(order.copy);
+          if (context.node !== PRIMARY_NODE && !copiesEarly) yield* context.copyPage(order.copy);
           yield* context.map(order.copy);
         }
       },
-      onFault(context, page) {
+      *onFault(context, page) {
+        // Bug 25: copied before the page's lock is held, and mapped although a write has come between.
+        if (copiesEarly && context.node !== PRIMARY_NODE) yield* context.copyPage(page);
         context.send(page);
       },
     };

@@ -160,8 +160,11 @@ export interface Protocol {
   /** Options and their defaults. Every protocol has `multicast` too: {@link HypervisorContext.broadcast}. */
   readonly options?: Readonly<Record<string, unknown>>;
   readonly cost?: ProtocolCost;
-  /** A fresh hypervisor's half; its state lives in the closure. */
-  hypervisor(): HypervisorHalf;
+  /**
+   * A fresh hypervisor's half; its state lives in the closure. `bugs`: known bugs that are switched on, by their numbers in the
+   * catalogue; only protocols that are built in have any.
+   */
+  hypervisor(bugs?: readonly string[]): HypervisorHalf;
   /** A fresh node's half. */
-  node(): NodeHalf;
+  node(bugs?: readonly string[]): NodeHalf;
 }

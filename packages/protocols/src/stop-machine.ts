@@ -1,5 +1,8 @@
 import type { Protocol, Write } from './protocol.ts';
 
+const wordByWord = (write: Write): readonly Write[] =>
+  write.words.map((value, i) => ({ ...write, word: write.word + i, words: [value] }));
+
 /**
  * Stops every core, updates every copy, and lets the cores go on through a context synchronisation: nobody fetches between
  * the first store and the last. What Linux's own stop_machine does, from EL2, where no core can keep interrupts off.
@@ -14,11 +17,15 @@ export const stopMachine: Protocol = {
     tlbis: () => 0,
     stall: 'every core: two rounds to the slowest node, one interrupt to each core',
   },
-  hypervisor() {
+  hypervisor(bugs = []) {
+    // Bug 8: the cores go on between two words of a write.
+    const partsOf = bugs.includes('8') ? wordByWord : (write: Write): readonly Write[] => [write];
     return {
       *onWrite(context, write) {
-        yield* context.ask(context.nodes, null);
-        yield* context.ask(context.nodes, write);
+        for (const part of partsOf(write)) {
+          yield* context.ask(context.nodes, null);
+          yield* context.ask(context.nodes, part);
+        }
         context.retire(write);
       },
     };

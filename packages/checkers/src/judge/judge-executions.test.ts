@@ -24,14 +24,14 @@ const executions = (of: readonly Version[], ...list: readonly (readonly [number:
 const late = (
   of: readonly Version[],
   writers: readonly number[],
-  syncs: readonly (readonly [cpu: number, time: number])[],
+  syncs: readonly (readonly [cpu: number, time: number, isStopped?: boolean])[],
   ...list: readonly (readonly [number: number, time: number])[]
 ): string[] =>
   lateExecutions(
     WORD,
     executions(of, ...list),
     (number) => writers[number - 1] ?? -1,
-    syncs.map(([cpu, time]) => ({ word: WORD, cpu, time })),
+    syncs.map(([cpu, time, isStopped = false]) => ({ word: WORD, cpu, time, isStopped })),
   ).map(({ message }) => message);
 
 describe('X1', () => {
@@ -45,6 +45,15 @@ describe('X1', () => {
     const [message] = late(of, [0, 0], [[0, 20]], [0, 21]);
     expect(message).toMatch(/^write 1 by CPU 0 to word 7 /);
     expect(message).toContain('CPU 3 executed at 0.021 ns what write 0 had left');
+  });
+
+  it('holds, where all others are to stand still, if the old word is executed until the write begins', () => {
+    expect(late(of, [0, 0], [[0, 20, true]], [0, 5], [1, 30])).toEqual([]);
+  });
+
+  it('is broken there by an execution of the old word while it is being written', () => {
+    const [message] = late(of, [0, 0], [[0, 20, true]], [0, 6]);
+    expect(message).toContain('all other cores were to stand still from 0.005 ns on, and CPU 3 executed at 0.006 ns');
   });
 
   it('asks only for what was written when the synchronisation returned', () => {

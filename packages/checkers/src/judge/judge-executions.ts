@@ -4,7 +4,8 @@ import type { Sight } from './judge-word.ts';
 
 /**
  * Verifies X1 for one word: once the synchronisation of a writer has returned, no core executes what the word held before
- * that writer's own last write. When: at the end of a run, from the latest execution per number. Does not verify: that a
+ * that writer's own last write; and if the writer relies on all other cores standing still, none does from the moment its
+ * write begins. When: at the end of a run, from the latest execution per number. Does not verify: that a
  * synchronisation also covers what other writers had finished when it began; only theirs does. Linear in versions and
  * synchronisations. `writerOf` gives the CPU of a write.
  */
@@ -23,21 +24,28 @@ export const lateExecutions = (
     else own.left.push(sync);
   }
   const findings: Finding[] = [];
+  /** From when on nobody may execute what stood there before: the earliest of what newer versions ask for. */
+  let limit = Infinity;
   let first: Synchronisation | null = null;
   let newer = 0;
   for (let i = sights.length - 1; i >= 0; i--) {
     const { version, lastExecution, lastExecutionCpu } = sights[i]!;
-    if (first !== null && lastExecution > first.time) {
-      const message = `write ${newer} by CPU ${first.cpu} to ${place(word)}: its writer’s synchronisation had returned at ${ns(first.time)}, and CPU ${lastExecutionCpu} executed at ${ns(lastExecution)} what write ${version.number} had left`;
+    if (first !== null && lastExecution > limit) {
+      const since = first.isStopped
+        ? `all other cores were to stand still from ${ns(limit)} on`
+        : `its writer’s synchronisation had returned at ${ns(limit)}`;
+      const message = `write ${newer} by CPU ${first.cpu} to ${place(word)}: ${since}, and CPU ${lastExecutionCpu} executed at ${ns(lastExecution)} what write ${version.number} had left`;
       findings.push({ id: 'X1', message, timePs: lastExecution });
     }
     const own = byCpu.get(writerOf(version.number));
     if (own === undefined) continue;
     while (own.left.length > 0 && own.left.at(-1)!.time >= version.end) own.found = own.left.pop()!;
-    if (own.found !== null && (first === null || own.found.time < first.time)) {
-      first = own.found;
-      newer = version.number;
-    }
+    if (own.found === null) continue;
+    const from = own.found.isStopped ? version.begin : own.found.time;
+    if (from >= limit) continue;
+    limit = from;
+    first = own.found;
+    newer = version.number;
   }
   return findings;
 };

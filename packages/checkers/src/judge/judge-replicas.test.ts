@@ -80,6 +80,15 @@ describe('R2', () => {
     expect(lost(behind())).toEqual([1, 2].map((number) => `R2: write ${number} was never applied on node 2`));
   });
 
+  it('is broken by a store whose number the order gave to another, or does not have', () => {
+    const storedBy = (number: number) =>
+      withNode(good, 2, () => ({ times: [{ ...good.nodes[0]!.times[0]!, number }] }));
+    expect(lost(storedBy(1))).toEqual([
+      'R2: core 0 of node 2 and core 0 of node 0 have both stored write 1: one of them is lost',
+    ]);
+    expect(lost(storedBy(3))).toEqual(['R2: core 0 of node 2 stored write 3, which the order does not have']);
+  });
+
   it('is broken by a write that a node applied again', () => {
     expect(lost(withNode(good, 0, () => ({ applied: logOfStores([1, 2, 2]) })))).toEqual([
       'R2: write 2 was applied again on node 0',

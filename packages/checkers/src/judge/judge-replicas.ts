@@ -54,8 +54,23 @@ export const judgeReplicas = (
   return { findings, compared };
 };
 
+/** Stores that were over with a number that the order gave to another, or does not have: they are lost. */
+const reportReused = ({ nodes, hypervisor }: JudgeInput, report: (message: string, timePs: number) => void): void => {
+  const known = new Map<number, string>();
+  for (const { id, times } of nodes) {
+    for (const { number, core, end } of times) {
+      const who = `core ${core} of node ${id}`;
+      const other = known.get(number);
+      known.set(number, who);
+      if (other !== undefined) report(`${who} and ${other} have both stored write ${number}: one of them is lost`, end);
+      else if (number > hypervisor.journal.length)
+        report(`${who} stored write ${number}, which the order does not have`, end);
+    }
+  }
+};
+
 /**
- * Verifies R2: every numbered write was retired, and every node applied each exactly once. When: at the end of a run that was
+ * Verifies R2: every numbered write was retired and is that of one store, and every node applied each exactly once. When: at the end of a run that was
  * not cut off. Does not verify: that a refused write left no trace; R1 does, because it has no number.
  */
 export const judgeWrites = (
@@ -71,6 +86,7 @@ export const judgeWrites = (
   for (const { write, retired, numbered } of input.hypervisor.journal) {
     if (retired < 0) report(`write ${write.number} was numbered and never retired`, numbered);
   }
+  reportReused(input, report);
   for (const { number, end } of writes) if (end === Infinity) report(`the store of write ${number} never returned`, 0);
   for (const [id, { lost, repeated }] of applied.entries()) {
     for (const number of lost) report(`write ${number} was never applied on node ${id}`, 0);

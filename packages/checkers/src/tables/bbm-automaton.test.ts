@@ -247,6 +247,20 @@ describe('locks', () => {
     bbm.unlock(0);
     expect(bbm.findings.map(({ rule }) => rule)).toEqual(['unlocked-write', 'lock', 'lock']);
   });
+
+  it('good: released when all is invalidated; bad: released before', () => {
+    const { bbm, editor, run } = setup();
+    run(editor.unmap(4096, 4096));
+    bbm.released(0);
+    expect(bbm.findings).toEqual([]);
+    run(editor.map(4096, 4096, 4096, RW));
+    const operation = editor.unmap(4096, 4096);
+    expect(operation.next().value).toEqual(DSB_ISHST);
+    bbm.released(1);
+    expect(bbm.findings).toEqual([]);
+    bbm.released(0);
+    expect(bbm.findings.map(({ rule }) => rule)).toEqual(['released-unclean']);
+  });
 });
 
 describe('the editor', () => {

@@ -12,7 +12,7 @@
  * Verifies: R1 no valid entry replaced by a valid one where a break is required; R2 no make before the break is complete; R3
  * no table unlinked while entries below it are unclean; R4 no write below a table that is being unlinked; R5 no table page
  * linked twice or freed while linked; R6 no write to a page that is no table; R7 (if locks are reported) no write without the
- * table's lock; and with {@link BbmAutomaton.outstanding}, that nothing owes an invalidation. Does not verify R8 of casemate,
+ * table's lock, and no release of it while an entry owes an invalidation; and with {@link BbmAutomaton.outstanding}, that nothing owes an invalidation. Does not verify R8 of casemate,
  * one root per VMID: here all nodes share VMID 0 on purpose. Broadcast TLBIs must therefore be shown to every node's
  * automaton. Nor does it see contents: output addresses are taken to differ in content unless `sameContents` says not.
  */
@@ -132,6 +132,20 @@ export class BbmAutomaton implements TableObserver, OperationWatcher {
   unlock(thread: number): void {
     if (this.holder !== thread) this.report('lock', -1, `thread ${thread} releases a lock it does not hold`);
     this.holder = -1;
+    this.released(thread);
+  }
+
+  /** `thread` lets others edit the table: what it has broken must be invalidated by now, for they rely on it. */
+  released(thread: number): void {
+    for (const location of this.unclean.values()) {
+      if (location.thread !== thread) continue;
+      this.report(
+        'released-unclean',
+        location.ipa,
+        `the lock is released before an entry is clean: ${STATE_NAMES[location.state]}`,
+      );
+      return;
+    }
   }
 
   allocTable(pa: number, _level: number, ipa: number): void {

@@ -268,6 +268,16 @@ describe('T6', () => {
     built.configs[1] = makeStage2Config({ granule: '4K', ipaBits: 40, rootPa, cnp: true });
     expect(rules(built)).toEqual(['T6 cnp 1']);
   });
+
+  it('finds a node with a VMID of its own, and accepts one that all have', () => {
+    const built = build(2, false);
+    const withVmid = (node: number) =>
+      makeStage2Config({ granule: '4K', ipaBits: 40, rootPa: built.configs[node]!.rootPa, vmid: 7 });
+    built.configs[1] = withVmid(1);
+    expect(rules(built)).toEqual(['T6 vmid 1']);
+    built.configs[0] = withVmid(0);
+    expect(rules(built)).toEqual([]);
+  });
 });
 
 describe('checking', () => {

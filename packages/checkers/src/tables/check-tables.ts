@@ -5,7 +5,7 @@
  * for no host. T2: every valid leaf of the replicated range is not writable, has DBM=0, and maps the copy that its protocol
  * designates. T3: what EL2 owns (pools, table pages, replicas at their own address, holes) is annotated in all tables; the
  * only leaves onto a replica are its node's text addresses. T6: outside the range, what is populated agrees across nodes;
- * CnP=0 while roots differ. M1, where pool figures are given: pages in use are reachable.
+ * all have the same VMID, and CnP=0 while roots differ. M1, where pool figures are given: pages in use are reachable.
  *
  * When: at any moment at which no break-before-make is under way. Does not verify what TLBs hold (T5), the order in which
  * entries were changed (T4), or that anything is populated at all: laziness is legal. Time is that of reading all entries
@@ -176,7 +176,14 @@ const checkAgreement = (views: readonly TableView[], text: readonly AddressRange
   }
 };
 
-const checkCnp = (nodes: readonly NodeTables[], findings: Findings): void => {
+/** T6: translations that nodes share no tables for are not shared, and what EL1 invalidates is invalidated on all nodes. */
+const checkRegisters = (nodes: readonly NodeTables[], findings: Findings): void => {
+  const vmid = nodes[0]?.config.vmid;
+  for (const { node, config } of nodes) {
+    if (config.vmid === vmid) continue;
+    const text = `VMID ${config.vmid}, where node ${nodes[0]!.node} has ${vmid}: TLBIs of EL1 carry the VMID of their own node alone`;
+    findings.add('T6', 'vmid', node, -1, text);
+  }
   if (nodes.every(({ config }) => config.rootPa === nodes[0]!.config.rootPa)) return;
   for (const { node, config } of nodes) {
     if (config.cnp) findings.add('T6', 'cnp', node, -1, 'VTTBR_EL2.CnP is set although the nodes have different roots');
@@ -202,6 +209,6 @@ export const checkTables = (
     checkOwnership(view, expected, text, findings);
   });
   checkAgreement(views, text, findings);
-  checkCnp(expected.nodes, findings);
+  checkRegisters(expected.nodes, findings);
   return findings.list;
 };

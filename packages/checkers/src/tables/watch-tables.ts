@@ -20,6 +20,7 @@ const watcherOf = (automaton: BbmAutomaton, before: number, fresh: () => Transla
       automaton.perform(op, thread);
       translations.performed(op);
     },
+    unlocked: (thread) => automaton.released(thread),
     attach: (node) => translations.attach(node),
     get findings() {
       // Asked for when the machine is quiet: what is still unclean then is never invalidated.

@@ -61,8 +61,10 @@ export class InlineMachine {
     const started = performance.now();
     this.spec = spec;
     this.hardware = Array.from({ length: spec.nodes }, (_, id) => new NodeHardware(id, spec, watcherOf));
-    this.nodes = this.hardware.map((hardware) => new NodeProcess(hardware, spec, () => protocol.node(), watch));
-    this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor());
+    this.nodes = this.hardware.map(
+      (hardware) => new NodeProcess(hardware, spec, () => protocol.node(spec.bugs), watch),
+    );
+    this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs));
     this.processes = [...this.nodes, this.hypervisor];
     this.next = Float64Array.from(this.processes, (process) => process.nextTime());
     this.windowPs = this.hypervisor.latencies.minLinkPs() / windowDivisor;
@@ -88,8 +90,10 @@ export class InlineMachine {
     assertSameMachine(this.spec, spec);
     this.spec = spec;
     for (const hardware of this.hardware) hardware.reset();
-    this.nodes = this.hardware.map((hardware) => new NodeProcess(hardware, spec, () => protocol.node(), watch));
-    this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor());
+    this.nodes = this.hardware.map(
+      (hardware) => new NodeProcess(hardware, spec, () => protocol.node(spec.bugs), watch),
+    );
+    this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs));
     this.processes = [...this.nodes, this.hypervisor];
     for (const [i, process] of this.processes.entries()) this.next[i] = process.nextTime();
     this.windows = 0;

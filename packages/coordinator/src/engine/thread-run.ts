@@ -84,11 +84,11 @@ class MachineThread {
     for (let id = 0; id < spec.nodes; id++) {
       if (owners[id] === thread) {
         const hardware = new NodeHardware(id, spec, trace?.watcherOf ?? watchTables);
-        nodes.push(new NodeProcess(hardware, spec, () => protocol.node(), watch));
+        nodes.push(new NodeProcess(hardware, spec, () => protocol.node(spec.bugs), watch));
       }
     }
     const hasHypervisor = owners[spec.nodes] === thread;
-    const hypervisor = hasHypervisor ? new HypervisorProcess(spec, () => protocol.hypervisor()) : null;
+    const hypervisor = hasHypervisor ? new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs)) : null;
     const links = task.cluster !== null && thread === 0 ? await MemberLinks.open(task.cluster) : null;
     trace?.attach(spec, nodes, hypervisor);
     return new MachineThread(task, nodes, hypervisor, links, trace);

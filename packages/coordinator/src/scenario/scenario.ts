@@ -181,6 +181,8 @@ export interface WorkloadScenario {
   readonly probe: boolean;
   /** Exponent of the Zipf distribution that functions are picked by. */
   readonly zipf: number;
+  /** Share of calls that go to functions which writers patch, 0 to 1. */
+  readonly focus: number;
   /** Depth of the call stack of the random walk. */
   readonly callDepth: number;
   /** Share of literal loads and ADRPs that are followed by the load, 0 to 1. */

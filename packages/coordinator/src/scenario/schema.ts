@@ -72,6 +72,7 @@ const workloadSchema = z
     duty: fraction().default(0.05).describe('Fraction of the time in which vCPUs execute'),
     probe: flag().default(true).describe('vCPUs of other nodes fetch words in flight or just written'),
     zipf: whole(0, 3).default(1).describe('Zipf exponent of the choice of functions; 0: all alike'),
+    focus: fraction().default(0).describe('Share of calls that go to functions which writers patch'),
     callDepth: whole(1, 256).default(16).describe('Depth of the call stack'),
     loads: fraction().default(0.25).describe('Share of literal loads and ADRPs that are followed by the load'),
     data: fraction().default(0.0002).describe('Touches of other RAM per fetched group of four words'),

@@ -37,10 +37,15 @@ export interface KernelCpu {
   kickAllCpus(): Step<void>;
   /** stop_machine(): parks every other core, runs `body`, releases them; each then synchronises its context. */
   stopMachine(body: () => Step<void>): Step<void>;
-  /** A writer's synchronisation has returned: from here on no core may execute older words in these bytes (X1). */
-  synchronised(stretches: readonly { readonly offset: number; readonly size: number }[]): void;
+  /**
+   * A writer's synchronisation has returned: from here on no core may execute older words in these bytes (X1). `isStopped`: the
+   * writer relies on all other cores standing still while it stores, so none may from its first store on.
+   */
+  synchronised(stretches: readonly { readonly offset: number; readonly size: number }[], isStopped: boolean): void;
   /** A store that must succeed came back as an abort (R2). */
   lost(offset: number): void;
+  /** Whether the known bug `id` is switched on. */
+  hasBug(id: string): boolean;
   /** A comparison with the old word that a writer makes failed (K1). */
   mismatch(offset: number, expected: number, found: number): void;
 }

@@ -56,13 +56,23 @@ const storesOf = (item: PatchItem, isFirst: boolean): readonly PatchStore[] =>
 
 /** jump_label_transform_queue and _apply: every site without synchronisation, then one kick for all. */
 function* transformJumpLabels(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
+  // Bug 6: all in stop_machine, where the cores that are kicked have interrupts off.
+  if (cpu.hasBug('6')) {
+    yield cpu.stopMachine(function* () {
+      for (const store of stores) yield patchTextNosync(cpu, store, on);
+      yield cpu.kickAllCpus();
+    });
+    return;
+  }
   for (const store of stores) yield patchTextNosync(cpu, store, on);
-  yield cpu.kickAllCpus();
+  // Bug 5: no context synchronisation on the other cores.
+  if (!cpu.hasBug('5')) yield cpu.kickAllCpus();
 }
 
 function* modifyFtrace(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   for (const store of stores) yield modifyCode(cpu, store, on);
-  yield cpu.kickAllCpus();
+  // Bug 4: caches are invalidated, and what other cores have fetched ahead is left to them.
+  if (!cpu.hasBug('4')) yield cpu.kickAllCpus();
 }
 
 /** aarch64_insn_write_literal_u64: data, so neither maintenance nor synchronisation follows. Nobody tells other copies. */
@@ -89,15 +99,24 @@ function* storeAlternative(cpu: KernelCpu, offset: number, words: readonly numbe
 
 /** apply_alternatives under stop_machine: plain stores through the linear map, one maintenance at the end. */
 function* applyAlternatives(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  yield cpu.stopMachine(function* () {
+  const apply = function* (): Step<void> {
     const stored: number[] = [];
     for (const { offset, on: set, off } of stores) {
       stored.push(...((yield storeAlternative(cpu, offset, on ? set : off)) as readonly number[]));
     }
     yield cpu.cleanAlternatives(stored);
     cpu.storesOver();
+  };
+  // Bug 3: the others are parked when all is patched.
+  const isEarly = cpu.hasBug('3');
+  if (isEarly) yield apply();
+  yield cpu.stopMachine(function* () {
+    if (!isEarly) yield apply();
   });
 }
+
+/** Kinds that store while all other cores stand still. */
+const STOPPED: ReadonlySet<PatchKind> = new Set<PatchKind>(['kprobe', 'alternatives']);
 
 const PATCH: Readonly<Record<PatchKind, typeof transformJumpLabels>> = {
   'jump-label': transformJumpLabels,
@@ -118,7 +137,7 @@ export function* switchItem(
   const stores = storesOf(item, isFirst);
   yield PATCH[kind](cpu, stores, on);
   // A literal is data: what orders it is the reader's business.
-  if (kind !== 'ftrace-literal') cpu.synchronised(stores);
+  if (kind !== 'ftrace-literal') cpu.synchronised(stores, STOPPED.has(kind));
 }
 
 /** One action of a synthetic writer: a store of any form through the linear map, with the synchronisation asked for. */
@@ -137,7 +156,7 @@ export function* storeSynthetic(
   if (sync === 'stop-machine') yield cpu.stopMachine(body);
   else yield body();
   if (sync === 'kick') yield cpu.kickAllCpus();
-  if (sync !== 'none') cpu.synchronised([{ offset, size: form.bytes }]);
+  if (sync !== 'none') cpu.synchronised([{ offset, size: form.bytes }], sync === 'stop-machine');
 }
 
 /** One row of the recorded writer, through the alias that the real writer used, with the hook that it passed. */

@@ -104,7 +104,7 @@ export class EditOperation {
     const child = core.output(core.lo(entry), core.hi(entry), level);
     if (this.remove && at === base && to === base + size) {
       core.write(entry, level, base, 0, 0);
-      pending.table(child, level + 1);
+      pending.table(child, level + 1, base);
       return;
     }
     yield* this.inTable(child, level + 1, at, to);
@@ -112,7 +112,7 @@ export class EditOperation {
     // The leaves below must be gone from all TLBs before the table that held them is.
     yield* this.flush();
     core.write(entry, level, base, 0, 0);
-    pending.table(child, level + 1);
+    pending.table(child, level + 1, base);
   }
 
   /** Annotations are cleared by an unmap and passed over by all else. */

@@ -31,11 +31,17 @@ export class PendingInvalidation {
     } else this.byVmid = true;
   }
 
-  /** The entry of the table page `table` (of `level`) was broken; the page is freed once nothing can walk it. */
-  table(table: number, level: number): void {
-    this.tables.push(table);
-    this.tableLevels.push(level);
-    this.byVmid = true;
+  /** The entry at `ipa` of the table page `table` (of `level`) was broken; the page is freed once nothing can walk it. */
+  table(table: number, level: number, ipa: number): void {
+    // Bug 18: freed while walkers can still reach it.
+    if (this.core.freesEarly) this.core.freeTree(table, level);
+    else {
+      this.tables.push(table);
+      this.tableLevels.push(level);
+    }
+    // Bug 16: of all that it mapped, only the first page is invalidated.
+    if (this.core.invalidatesFirst) this.leaf(ipa, level - 1);
+    else this.byVmid = true;
   }
 
   get empty(): boolean {

@@ -228,7 +228,7 @@ export class MapOperation {
       const at = from + i * size;
       const unit = grouped && ((first + i) & (count - 1)) === 0 && i + count <= whole ? count : 1;
       const n = at < this.ungroupedEnd[level + 1]! ? 1 : unit;
-      if (this.blocked(entry + i * ENTRY_BYTES, n)) {
+      if (this.blocked(entry + i * ENTRY_BYTES, n, level, at)) {
         if (n === 1 || !this.onlyHoles) return at;
         this.ungroupedEnd[level + 1] = at + n * size;
         continue;
@@ -239,13 +239,26 @@ export class MapOperation {
   }
 
   /** Whether one of `count` entries from `entry` on holds what this operation must not simply write over. */
-  private blocked(entry: number, count: number): boolean {
+  private blocked(entry: number, count: number, level: number, ipa: number): boolean {
     const { core } = this;
     for (let at = entry; at < entry + count * ENTRY_BYTES; at += ENTRY_BYTES) {
       const lo = core.lo(at);
+      // Bug 17: a leaf is replaced by another without break-before-make.
+      if (
+        core.overwritesLeaves &&
+        this.isOther(lo, core.hi(at), level, ipa + ((at - entry) / ENTRY_BYTES) * core.size(level))
+      )
+        continue;
       if ((lo & 1) !== 0 || (this.onlyHoles && (lo | core.hi(at)) !== 0)) return true;
     }
     return false;
+  }
+
+  /** Whether a valid leaf maps something else than this operation wants at `ipa`. */
+  private isOther(lo: number, hi: number, level: number, ipa: number): boolean {
+    const { core } = this;
+    if ((lo & 1) === 0 || core.isTable(lo, hi, level) || this.annotate) return false;
+    return !core.sameMapping(lo, hi, level, ipa + this.delta, this.attrs);
   }
 
   private make(entry: number, level: number, ipa: number, grouped: boolean): void {
@@ -301,7 +314,7 @@ export class MapOperation {
     const hi = core.hi(entry);
     if ((lo & 1) === 0) return;
     core.lock(entry, level, ipa);
-    if (core.isTable(lo, hi, level)) this.pending.table(core.output(lo, hi, level), level + 1);
+    if (core.isTable(lo, hi, level)) this.pending.table(core.output(lo, hi, level), level + 1, ipa);
     else this.pending.leaf(ipa, level);
   }
 

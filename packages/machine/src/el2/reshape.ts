@@ -140,7 +140,8 @@ export function* reshape(
     core.lock(core.entryPa(table, level, ipa), level, ipa);
     pending.leaf(ipa, level);
   }
-  yield* pending.run();
+  // Bug 26: the new tree is linked while TLBs still hold the old leaf.
+  if (!core.splitsUnflushed) yield* pending.run();
   for (let i = 0; i < count; i++) {
     const ipa = start + i * size;
     const entry = core.entryPa(table, level, ipa);

@@ -61,12 +61,18 @@ export class Stage2Editor {
 
   private readonly core: TableCore;
 
-  /** An editor of the tables under `config.rootPa`, which {@link allocRoot} took from `pool`. */
-  constructor(memory: WordMemory, config: Stage2Config, pool: PagePool, observer: TableObserver = NO_OBSERVER) {
+  /** An editor of the tables under `config.rootPa`, which {@link allocRoot} took from `pool`. `bugs`: known ones that are switched on. */
+  constructor(
+    memory: WordMemory,
+    config: Stage2Config,
+    pool: PagePool,
+    observer: TableObserver = NO_OBSERVER,
+    bugs: readonly string[] = [],
+  ) {
     assert(config.valid, 'tables are edited under a legal VTCR_EL2 only');
     this.config = config;
     this.pool = pool;
-    this.core = new TableCore(memory, config, pool, observer);
+    this.core = new TableCore(memory, config, pool, observer, bugs);
   }
 
   /**

@@ -58,13 +58,31 @@ export class TableCore {
   readonly entries: number;
   /** Tables ever made; an operation tells from it how much of its reservation it used. */
   tablesMade = 0;
+  /** Known bugs that are switched on: see {@link TableCore.constructor}. */
+  readonly overwritesLeaves: boolean;
+  readonly invalidatesFirst: boolean;
+  readonly freesEarly: boolean;
+  readonly splitsUnflushed: boolean;
+  private readonly leaksTables: boolean;
   private readonly sizes: readonly number[];
   private readonly groups: readonly number[];
   private readonly leaves: readonly boolean[];
   /** Attribute bits that make two leaves different mappings. With DS=1 descriptors hold no shareability. */
   private readonly identityAttrs: number;
 
-  constructor(memory: WordMemory, config: Stage2Config, pool: PagePool, observer: TableObserver) {
+  /** `bugs`: numbers of the catalogue. */
+  constructor(
+    memory: WordMemory,
+    config: Stage2Config,
+    pool: PagePool,
+    observer: TableObserver,
+    bugs: readonly string[] = [],
+  ) {
+    this.invalidatesFirst = bugs.includes('16');
+    this.overwritesLeaves = bugs.includes('17');
+    this.freesEarly = bugs.includes('18');
+    this.splitsUnflushed = bugs.includes('26');
+    this.leaksTables = bugs.includes('30');
     this.memory = memory;
     this.config = config;
     this.pool = pool;
@@ -175,7 +193,8 @@ export class TableCore {
     }
     this.observer.freeTable(table);
     this.pool.clearReferences(table);
-    this.pool.free(table);
+    // Bug 30: the page's last reference is never dropped.
+    if (!this.leaksTables) this.pool.free(table);
   }
 }
 

@@ -270,6 +270,11 @@ export class LiveKernelCpu implements KernelCpu {
     yield this.unlock('stop_machine');
   }
 
+  hasBug(id: string): boolean {
+    return this.node.spec.bugs.includes(id);
+  }
+
+  /** In real time nobody can tell when the first store began for another core: from the return on, whatever the writer. */
   synchronised(stretches: readonly { readonly offset: number; readonly size: number }[]): void {
     const { node, cpu, written } = this;
     for (const { offset, size } of stretches) {

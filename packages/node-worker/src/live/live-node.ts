@@ -369,7 +369,7 @@ export class LiveNode extends LivePlaces {
   noteSynchronisation(word: number, cpu: number): void {
     const { words } = this;
     if (Atomics.load(words, NUMBERED) > words[RECORD_LIMIT]!) return;
-    this.synchronisations.push({ word, time: Atomics.load(words, TICK), cpu });
+    this.synchronisations.push({ word, time: Atomics.load(words, TICK), cpu, isStopped: false });
   }
 
   // ---- the loop -------------------------------------------------------------------------------------------------------------

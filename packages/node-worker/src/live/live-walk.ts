@@ -1,4 +1,3 @@
-import { Random } from '@numalab/base';
 import {
   ACCESS_READ,
   adrpOffset,
@@ -34,9 +33,9 @@ export class LiveWalk {
   private readonly mmioTouches: number;
 
   constructor(node: LiveNode) {
-    const { kernel, workload, seed } = node.spec;
+    const { workload } = node.spec;
     this.node = node;
-    this.picker = new FunctionPicker(kernel.functions, new Random(seed, 'zipf'), workload.zipf);
+    this.picker = new FunctionPicker(node.spec);
     this.loads = Math.round(workload.loads * FRACTION);
     this.mmioTouches = Math.round(workload.mmio * FRACTION);
     this.touches = this.mmioTouches + Math.round(workload.data * FRACTION);
