@@ -46,6 +46,18 @@ describe('a node that crashes', () => {
   });
 });
 
+describe('a node that EL2 elsewhere stores to while it is down', () => {
+  // Seeds and moments between the store and its maintenance, as a hunt found them.
+  it.each([
+    ['what was not maintained', 390, { target: 0, at: '11552ns', for: '280us' }],
+    ['lines of lost memory', 427, { target: 1, at: '17099ns', for: '160us', memory: 'lost' }],
+  ])('is back without %s', async (_what, seed, crash) => {
+    const set = crash.target === 0 ? [] : ['hypervisor.serialisation=lock'];
+    const { judgement } = await runWith(small('direct', [{ kind: 'crash', ...crash }], ...set), seed);
+    expect(judgement.violations).toEqual([]);
+  });
+});
+
 describe('a hypervisor that crashes', () => {
   const steps = HYPERVISOR_STEPS.filter((step) => step !== 'recovering');
 

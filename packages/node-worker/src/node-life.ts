@@ -241,13 +241,14 @@ export class NodeLife {
     for (let i = 0; i < words.length && isApplied; i++) {
       if (numbers[i]! <= known) continue;
       const pa = node.copyOf(words[i]! * 4);
+      // Whoever stored a word that is here already may have been kept from cleaning its line.
+      lines.add(pa - (pa % 64));
       coherence.readLine(pa, scratchLine, 0, false);
       const cell = ((pa % 64) >>> 2) * 2;
       const own = scratchLine[cell + 1]!;
       if (own > numbers[i]! || (own === numbers[i] && scratchLine[cell] === values[i])) continue;
       yield coherence.storeOwnText(agentCpu, pa, [values[i]!], numbers[i]!);
       yield node.latencies.storePs;
-      lines.add(pa - (pa % 64));
     }
     for (const line of lines) yield maintenance.cleanLine(agentCpu, line);
     yield maintenance.dsb(agentCpu);
@@ -265,6 +266,8 @@ export class NodeLife {
     const { node } = this;
     const { memory, spec, layout } = node;
     const region = memory.textAt(layout.copyPa[node.id]!)!;
+    // What was stored meanwhile stands in lines whose other words are lost.
+    node.coherence.dropDirty();
     memory.fillText(region, imageWords(spec, layout));
     this.lostMemory = false;
     yield (region.bytes / 64) * LOAD_LINE_PS;
