@@ -72,7 +72,7 @@ export interface WriteTimes {
 }
 
 /** A core faults on one leaf of lazily mapped memory fewer times than this (L1). */
-const FAULTS_OF_LEAF = 8;
+const FAULTS_OF_LEAF = 4;
 /** Bug 38: a store that takes longer is said to have failed. */
 const PATIENCE_PS = 10e6;
 

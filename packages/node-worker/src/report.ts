@@ -1,6 +1,6 @@
 import type { Digest } from '@numalab/base';
 import type { FaultTally } from '@numalab/interconnect';
-import type { SharedNodeMemory } from '@numalab/machine';
+import { GRANULES, type SharedNodeMemory } from '@numalab/machine';
 import { APPLY_STORE, type ApplyEntries } from './apply-log.ts';
 import { imageWords } from './boot.ts';
 import type { WriteTimes } from './el2.ts';
@@ -118,6 +118,17 @@ const countsOf = (node: NodeProcess): NodeCounts => ({
   retransmitted: node.sessions.retransmitted,
 });
 
+/**
+ * What the memory says that it has changed; null: it does not know. Bug 63, which is the judge's own: the page that was changed
+ * first is not among it. R1 looks for what was written as well as at what was changed, so it finds those writes missing.
+ */
+const trackedChanges = ({ memory, spec }: NodeProcess): readonly number[] | null => {
+  const changed = memory.changedText();
+  if (changed === null || !spec.bugs.includes('63')) return changed;
+  const pageOf = (word: number): number => Math.floor((4 * word) / GRANULES[spec.granule].bytes);
+  return changed.filter((word) => pageOf(word) !== pageOf(changed[0]!));
+};
+
 const changesOf = (node: NodeProcess): CopyChanges | null => {
   const { layout, spec, memory, id } = node;
   const region = memory.textAt(layout.copyPa[id]!);
@@ -129,7 +140,7 @@ const changesOf = (node: NodeProcess): CopyChanges | null => {
     if (cells[2 * i] !== built[i] || cells[2 * i + 1] !== 0) words.push(i);
   };
   // Memory that keeps what was overwritten knows where to look; otherwise nothing is trusted and all is compared.
-  const changed = memory.changedText();
+  const changed = trackedChanges(node);
   if (changed !== null) for (const i of changed) compare(i);
   else for (let i = 0; i < built.length; i++) compare(i);
   return {

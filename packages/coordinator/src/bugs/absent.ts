@@ -22,9 +22,4 @@ export const ABSENT: readonly AbsentEntry[] = [
     title: 'recovery copies from a peer that has diverged',
     why: 'recovery brings copies up to the journal; no node is a source for another',
   },
-  {
-    id: '63',
-    title: 'the checker’s own tracking of what changed misses a page',
-    why: 'what a run changed is tracked in hunts alone, and nothing compares it with all that is there yet',
-  },
 ];

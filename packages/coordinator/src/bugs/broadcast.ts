@@ -155,4 +155,13 @@ export const BROADCAST: readonly BugEntry[] = [
     scenario: 'small',
     set: by('ack', faults('{ kind: pause, target: 1, at: 30us, for: 40us }')),
   },
+  {
+    id: '63',
+    title: 'what a run has changed is tracked, and a page is missed: the judge’s own bug, in hunts alone',
+    origin: DERIVED,
+    rule: 'R1',
+    seed: 1,
+    scenario: 'small',
+    set: by('ack'),
+  },
 ];

@@ -120,9 +120,9 @@ export const TRANSLATION: readonly BugEntry[] = [
     title: 'a page is copied before its lock is held, and mapped although a write has come between',
     origin: 'Linux 8607daa2145f and other fixes of KVM/arm64 6.3',
     rule: 'R5',
-    seed: 7,
+    seed: 1,
     scenario: 'small',
-    set: by('invalidate'),
+    set: by('invalidate', 'workload.duration=300us'),
   },
   {
     id: '26',

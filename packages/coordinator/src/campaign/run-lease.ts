@@ -1,13 +1,9 @@
 import { InputError } from '@numalab/base';
-import { TableMemo, watchTables } from '@numalab/checkers';
-import { InlineMachine } from '../engine/inline.ts';
-import { loadProtocol } from '../engine/protocol-ref.ts';
-import { type JudgedRun, judgeRaw } from '../engine/run-machine.ts';
-import { buildSpec, type PreparedMachine } from '../machine/build-spec.ts';
-import { type Cell, faultsOf, scheduleOf } from './cell.ts';
+import type { Cell } from './cell.ts';
 import type { LeaseOutcome } from './lease.ts';
+import { SeedMachine } from './seed-machine.ts';
 import type { SeedRange } from './seed-set.ts';
-import { Tally } from './tally.ts';
+import { type RunTally, Tally } from './tally.ts';
 import { tallyOf, tallyOfError } from './tally-run.ts';
 
 /** A lease as it travels to a thread. */
@@ -24,50 +20,27 @@ export type LeaseAnswer =
   /** Stopped before the first run. */
   | { readonly kind: 'nothing' };
 
-/** The cell that this thread ran last, and its machine, which is set back for the next seed instead of being built anew. */
-let current: Cell | null = null;
-let machine: InlineMachine | null = null;
-let spent: PreparedMachine | null = null;
-const memo = new TableMemo();
+/** The machine of the cell that this thread ran last. */
+const machine = new SeedMachine();
 
-const judgedRun = async (cell: Cell, seed: number): Promise<JudgedRun> => {
-  const { scenario } = cell;
-  const prepared = buildSpec(scenario, seed, { faults: faultsOf(cell, seed), schedule: scheduleOf(cell, seed) }, spent);
-  const { spec, watch } = prepared;
-  const protocol = loadProtocol(spec.protocol);
-  if (machine === null) {
-    machine = new InlineMachine(spec, protocol, watch, watchTables);
-    machine.checkpoint();
-  } else machine.reset(spec, protocol, watch);
-  spent = prepared;
-  return judgeRaw(spec, machine.runShort(), scenario.checks, memo);
-};
-
-/** Runs one seed of a cell. Throws InputError if the scenario cannot be built. */
-const runSeed = async (cell: Cell, seed: number, tally: Tally): Promise<void> => {
+/** What one seed of a cell adds. Throws InputError if the scenario cannot be built. */
+const runSeed = (cell: Cell, seed: number): RunTally => {
   try {
-    tally.addRun(tallyOf(await judgedRun(cell, seed), seed, cell.scenario.checks.expect));
+    return tallyOf(machine.run(cell, seed), seed, cell.scenario.checks.expect);
   } catch (error) {
-    machine = null;
-    spent = null;
     if (error instanceof InputError) throw error;
-    tally.addRun(tallyOfError(error, seed));
+    return tallyOfError(error, seed);
   }
 };
 
 /** Runs the seeds of a lease one after the other. Never rejects for what a run does. */
 export const runLease = async ({ cell, from, to, stop }: LeaseTask): Promise<LeaseAnswer> => {
-  if (current?.hash !== cell.hash) {
-    current = cell;
-    machine = null;
-    spent = null;
-  }
   const started = performance.now();
   const cpu = process.threadCpuUsage();
   const tally = new Tally();
   let seed = from;
   try {
-    for (; seed <= to && Atomics.load(stop, 0) === 0; seed++) await runSeed(current, seed, tally);
+    for (; seed <= to && Atomics.load(stop, 0) === 0; seed++) tally.addRun(runSeed(cell, seed));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     return { kind: 'refused', where: error.where, message: error.message.slice(error.where.length + 2) };

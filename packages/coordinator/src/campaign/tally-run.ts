@@ -34,7 +34,10 @@ const firedBy = ({ faults }: JudgedRun): Record<string, number> => {
 export const tallyOf = (run: JudgedRun, seed: number, expect: readonly string[]): RunTally => {
   const { raw, judgement } = run;
   const events = raw.nodes.reduce((sum, node) => sum + node.events, raw.hypervisor.events);
-  const over = judgement.writes.filter(({ begin, end }) => Number.isFinite(begin) && Number.isFinite(end));
+  // Where the order is broken, a write may seem to end before it begins: that is no time to be summed up.
+  const over = judgement.writes.filter(
+    ({ begin, end }) => Number.isFinite(begin) && Number.isFinite(end) && end >= begin,
+  );
   const maintained = raw.nodes.flatMap(({ times }) => times.filter((time) => time.maintained >= 0));
   const broken = judgement.violations.find(({ id }) => !expect.includes(id));
   const invariant = broken?.id ?? 'expect';

@@ -1,8 +1,43 @@
+import { bugsPage } from '../bugs/bugs-page.ts';
 import { BUGS } from '../bugs/catalogue.ts';
-import { type CommandContext, EXIT_PASS } from './context.ts';
+import { measure } from '../bugs/measure.ts';
+import { type CommandContext, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
+import { writeOutputFile } from './output-folder.ts';
 
-/** `bugs`: the known bugs that can be switched on. Returns the exit code. */
-export const bugsCommand = (options: { readonly json: boolean }, context: CommandContext): number => {
+/** Options of `bugs`. */
+export interface BugsCommandOptions {
+  readonly json: boolean;
+  readonly measure: boolean;
+  /** Seeds without a bug: how many, and the first. */
+  readonly clean: number;
+  readonly first: number;
+  readonly jobs?: number;
+  /** File for the table. */
+  readonly out?: string;
+}
+
+const measureBugs = async (options: BugsCommandOptions, context: CommandContext): Promise<number> => {
+  const { clean, first, jobs, out, json } = options;
+  if (out !== undefined) writeOutputFile('--out', out, '');
+  const found = await measure({
+    clean,
+    first,
+    ...(jobs === undefined ? {} : { jobs }),
+    signal: context.signal,
+    progress: (line) => context.note(line),
+  });
+  const page = bugsPage(found);
+  if (out !== undefined) writeOutputFile('--out', out, page);
+  if (json) context.printJson(found);
+  else if (out === undefined) context.print(page);
+  if (context.interrupted) return EXIT_INTERRUPTED;
+  const missed = Object.values(found.caught).some((own) => Object.values(own).some(({ seed }) => seed === null));
+  return missed || found.clean.alarms > 0 ? EXIT_FAIL : EXIT_PASS;
+};
+
+/** `bugs`: the known bugs that can be switched on, and how soon they are caught. Returns the exit code; throws InputError. */
+export const bugsCommand = async (options: BugsCommandOptions, context: CommandContext): Promise<number> => {
+  if (options.measure) return await measureBugs(options, context);
   if (options.json) context.printJson(BUGS);
   else {
     const { bold } = context.colors;

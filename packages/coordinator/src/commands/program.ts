@@ -156,6 +156,11 @@ const addCatalogues = (program: Command, run: Runner): void => {
   program
     .command('bugs')
     .description('the known bugs that --bug switches on')
+    .option('--measure', 'hunt each with each scheduler, and count false alarms in seeds without a bug', false)
+    .option('--clean <n>', 'with --measure: seeds without a bug', wholeNumber(0, 1_000_000_000), 100_000)
+    .option('--first <seed>', 'with --measure: the first of them', wholeNumber(1, Number.MAX_SAFE_INTEGER - 1e9), 1)
+    .option('--jobs <n>', 'with --measure: threads (default: cores)', wholeNumber(1, 1024))
+    .option('--out <file>', 'with --measure: file for the table, as Markdown')
     .option('--json', 'print one JSON document', false)
     .action((options) => run(async (context) => (await import('./bugs.ts')).bugsCommand(options, context)));
 };
