@@ -5,7 +5,13 @@ import type { CleanRuns, Measurement } from './measure.ts';
 import { MEASURED } from './measure.ts';
 import { type Caught, MOST_SEEDS } from './measure-bug.ts';
 
-const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+/** A Markdown table, its columns as wide as their widest cell, as the formatter wants it: three at least. */
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => {
+  const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((cells) => cells[i]!.length)));
+  const row = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`;
+  return [row(head), row(widths.map((width) => '-'.repeat(width))), ...rows.map(row)];
+};
 
 const secondsOf = (seconds: number): string => (seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(0));
 
@@ -42,9 +48,10 @@ export const bugsPage = ({ caught, clean }: Measurement): string =>
     `Then, for each scheduler of \`hunt\`: the first seed from 1 on that breaks the rule, of ${MOST_SEEDS} at most, and the seconds`,
     'of one thread until then.',
     '',
-    row(['ID', 'Bug', 'Origin', 'Rule', ...MEASURED.map((scheduler) => `${scheduler}: seed`)]),
-    row(Array.from({ length: 4 + MEASURED.length }, () => '---')),
-    ...BUGS.map((bug) => row([...namesOf(bug), ...MEASURED.map((scheduler) => cellOf(caught[bug.id]?.[scheduler]))])),
+    ...table(
+      ['ID', 'Bug', 'Origin', 'Rule', ...MEASURED.map((scheduler) => `${scheduler}: seed`)],
+      BUGS.map((bug) => [...namesOf(bug), ...MEASURED.map((scheduler) => cellOf(caught[bug.id]?.[scheduler]))]),
+    ),
     '',
     '## False alarms',
     '',
@@ -52,8 +59,9 @@ export const bugsPage = ({ caught, clean }: Measurement): string =>
     '',
     '## Entries without a switch',
     '',
-    row(['ID', 'Bug', 'Why']),
-    row(['---', '---', '---']),
-    ...ABSENT.map(({ id, title, why }) => row([id, title, why])),
+    ...table(
+      ['ID', 'Bug', 'Why'],
+      ABSENT.map(({ id, title, why }) => [id, title, why]),
+    ),
     '',
   ].join('\n');

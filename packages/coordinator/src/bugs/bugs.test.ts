@@ -21,7 +21,12 @@ const tableAfter = (page: string, heading: string): readonly (readonly string[])
   const lines = page.slice(page.indexOf(heading)).split('\n');
   const begin = lines.findIndex((line) => line.startsWith('|'));
   const end = lines.findIndex((line, i) => i > begin && !line.startsWith('|'));
-  return lines.slice(begin + 2, end).map((line) => line.slice(2, -2).split(' | '));
+  return lines.slice(begin + 2, end).map((line) =>
+    line
+      .slice(2, -2)
+      .split(' | ')
+      .map((cell) => cell.trim()),
+  );
 };
 
 describe('the catalogue of bugs', () => {
