@@ -38,6 +38,8 @@ describe('a protocol in a file outside the workspace', () => {
     expect(inline.writes.retired).toBeGreaterThan(0);
     const threads = run('default', '--protocol', path, '--placement', 'threads', '--threads', '2');
     expect(threads.digest).toBe(inline.digest);
+    const cluster = run('default', '--protocol', path, '--placement', 'cluster', '--processes', '2');
+    expect(cluster.digest).toBe(inline.digest);
   });
 
   it('may be JavaScript that uses what numalab exports, named relative to the scenario', () => {
@@ -80,5 +82,46 @@ describe('a protocol in a file outside the workspace', () => {
     expect(stderr).toMatch(/^--protocol: [^\n]+\n$/);
     expect(stderr).toContain(name);
     expect(stderr).toContain(message);
+  });
+});
+
+describe('a protocol that goes wrong while it runs', () => {
+  const onWrite = (body: string): string =>
+    `import { ack } from '@numalab/protocols';\nexport default { ...ack, hypervisor: () => ({ ${body} }) };\n`;
+  const small = (name: string, content: string, placement = 'inline') =>
+    numalab(['run', 'small', '--protocol', file(name, content), '--placement', placement, '--quiet']);
+
+  it.each(['inline', 'threads', 'cluster'])('by throwing is bad input: %s', (placement) => {
+    const { code, stdout, stderr } = small(
+      'throws.ts',
+      onWrite('onWrite() { throw new TypeError("no\\nway"); }'),
+      placement,
+    );
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^[^\n]*throws\.ts: onWrite of the hypervisor’s half threw TypeError: no, at line 2\n$/);
+  });
+
+  it.each([
+    ['retires twice', 'onWrite(c, w) { c.retire(w); c.retire(w); }', 'write 1 is retired once'],
+    ['sends to no node', 'onWrite(c, w) { c.send(99, w); }', 'there is no node 99'],
+    ['is no task', 'async onWrite() {}', 'returned what is no task'],
+    ['yields nonsense', "*onWrite() { yield 'x'; }", 'yielded what is neither a time nor a task'],
+    ['stands still', '*onWrite() { for (;;) yield 0; }', 'no time has passed'],
+  ])('by what %s is bad input', (name, body, message) => {
+    const { code, stdout, stderr } = small(`${name.replaceAll(' ', '-')}.ts`, onWrite(body));
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^[^\n]+\n$/);
+    expect(stderr).toContain(message);
+  });
+
+  it('by never retiring fails, and so does one whose timers never end', () => {
+    const never = small('never.ts', onWrite('onWrite() {}'));
+    expect(never.code).toBe(1);
+    expect(never.stdout).toMatch(/^FAIL /);
+    const ticking = small(
+      'ticks.ts',
+      onWrite('onWrite(c) { c.setTimer(1e6, 1); }, onTimer(c) { c.setTimer(1e6, 1); }'),
+    );
+    expect(ticking.code).toBe(1);
   });
 });

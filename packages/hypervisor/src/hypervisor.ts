@@ -14,6 +14,12 @@ const CRASH: ReadonlySet<string> = new Set(['hyp-crash']);
 const BEGIN = 0;
 const END = 1;
 
+/**
+ * A protocol that sets one timer after the other is called so often after the last write: a run must come to its end. Every
+ * half of a node is, too, when the work is done.
+ */
+const TIMERS_AFTER_LAST_WRITE = 10_000;
+
 interface Waiting {
   readonly from: number;
   readonly core: number;
@@ -50,6 +56,8 @@ export class HypervisorProcess extends link.Process {
   private readonly durable: Map<string, unknown> = new Map();
   /** By node and core: the last write that it submitted. */
   private readonly lastOf = new Map<number, JournalEntry>();
+  /** Timers of the protocol since the last write came in. */
+  private timers = 0;
   /** Counts the lives of the hypervisor. */
   epoch = 1;
   isUp = true;
@@ -260,7 +268,7 @@ export class HypervisorProcess extends link.Process {
         this.sessions.timeout(a, this.now);
         break;
       case link.TIMER:
-        if (a === this.epoch) this.host.timer(b);
+        if (a === this.epoch && this.timers++ < TIMERS_AFTER_LAST_WRITE) this.host.timer(b);
         break;
       case link.WAKE:
         if (a === this.epoch) this.host.goOn();
@@ -286,6 +294,7 @@ export class HypervisorProcess extends link.Process {
 
   /** A trapped write has come in. Where messages pile up already it waits, and its core with it. */
   private submitted(submitted: Waiting): void {
+    this.timers = 0;
     if (this.isKnown(submitted)) return;
     this.reach('received');
     if (this.spec.serialisation === 'central' && this.waiting.length === 0 && this.isReady) {

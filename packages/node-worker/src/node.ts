@@ -77,6 +77,9 @@ const TRAP_BOUND_PS = 100_000_000_000;
 /** Places of instructions that were looked for, by kernel: searching its text takes longer than a short run. */
 const gadgets = new WeakMap<KernelText, Map<number, number>>();
 
+/** Timers that a node's half of the protocol gets when the work is done. */
+const TIMERS_AFTER_WORK = 10_000;
+
 /**
  * One NUMA node: its memory, its stage-2 tables, its cores with their caches, and EL2 on them. Everything that another node
  * or the hypervisor wants of it comes as a message.
@@ -131,6 +134,7 @@ export class NodeProcess extends link.Process {
   private readonly pauses: readonly (link.Pauses | null)[] | null;
   private now = 0;
   stopped = false;
+  private timersLeft = TIMERS_AFTER_WORK;
   private watchdogSet = false;
   /** Bug 41; and whether what comes in now finds the agent's queue full. */
   private readonly dropsOverflow: boolean;
@@ -817,7 +821,8 @@ export class NodeProcess extends link.Process {
         this.sessions.timeout(a, time);
         break;
       case link.TIMER:
-        this.agent.timer(a, b, time);
+        // The work is done: a protocol that sets one timer after the other must come to an end.
+        if (!this.stopped || this.timersLeft-- > 0) this.agent.timer(a, b, time);
         break;
       case link.FAULT:
         this.faults?.onMessage(a, b, time);

@@ -11,7 +11,9 @@ import {
   type WatchMap,
 } from '@numalab/node-worker';
 import type { Protocol } from '@numalab/protocols';
+import { withDeadline } from './deadline.ts';
 import { lookaheadMatrix } from './lookahead.ts';
+import { isForeign, loopsForEver } from './protocol-ref.ts';
 
 /** What a run left behind: the reports of all nodes and of the hypervisor. */
 export interface RawRun {
@@ -24,6 +26,9 @@ export interface RawRun {
   readonly wallMs: number;
   readonly interrupted: boolean;
 }
+
+/** A run lets the event loop turn this often, in milliseconds of real time. */
+const TURN_MS = 50;
 
 /** What a seed decides; all else must be the same for a machine to be used again. */
 const OF_SEED: ReadonlySet<string> = new Set(['seed', 'writers', 'faults', 'schedule', 'protocol', 'guarantee']);
@@ -117,6 +122,21 @@ export class InlineMachine {
     return true;
   }
 
+  /** Runs windows for some `ms` of real time, or to the end. False when nothing is left to happen. */
+  private windowsFor(ms: number): boolean {
+    const end = performance.now() + ms;
+    for (let checks = 1; this.window(); checks++) {
+      if ((checks & 255) === 0 && performance.now() >= end) return true;
+    }
+    return false;
+  }
+
+  /** A protocol from a file may loop for ever; numalab's own do not. */
+  private guarded<Result>(piece: () => Result): Result {
+    const { protocol } = this.spec;
+    return isForeign(protocol) ? withDeadline(piece, () => loopsForEver(protocol)) : piece();
+  }
+
   /** Until when each process knows all that can reach it. False if nobody has anything left to do. */
   private setLimits(): boolean {
     const { next, limits, lookahead } = this;
@@ -156,16 +176,10 @@ export class InlineMachine {
    */
   async run(signal?: AbortSignal, progress?: (virtualPs: number) => void): Promise<RawRun> {
     const started = performance.now();
-    let lastTurn = started;
     let interrupted = false;
-    let checks = 0;
-    while (this.window()) {
-      if ((++checks & 255) !== 0) continue;
-      const now = performance.now();
-      if (now - lastTurn < 50) continue;
+    while (this.guarded(() => this.windowsFor(TURN_MS))) {
       progress?.(this.nodes[0]!.time);
       await new Promise((resolve) => setImmediate(resolve));
-      lastTurn = performance.now();
       if (signal?.aborted === true) {
         interrupted = true;
         break;
@@ -177,7 +191,7 @@ export class InlineMachine {
   /** Runs to the end in one go, for runs that are short and whose figures nobody reads. */
   runShort(): RawRun {
     const started = performance.now();
-    while (this.window());
+    this.guarded(() => this.windowsFor(Infinity));
     return this.leave(performance.now() - started, false, false);
   }
 

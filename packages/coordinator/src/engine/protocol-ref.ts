@@ -4,6 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { InputError } from '@numalab/base';
 import { GUARANTEES, PROTOCOLS, type Protocol } from '@numalab/protocols';
 import { displayPath } from '../scenario/files.ts';
+import { PATIENCE_MS, withDeadline } from './deadline.ts';
+import { guardProtocol } from './guard-protocol.ts';
 
 /** How every thread of a run finds the protocol: the name of a built-in one, or the absolute path of a module. */
 export type ProtocolRef = string;
@@ -67,6 +69,13 @@ const reasonOf = (error: unknown): string => {
   return text.split('\n')[0]!.slice(0, 300);
 };
 
+/** Whether a protocol is somebody else's code, which may do anything. */
+export const isForeign = (ref: ProtocolRef): boolean => isAbsolute(ref);
+
+/** What to say of a protocol in the file `ref` that keeps a thread busy for ever. */
+export const loopsForEver = (ref: ProtocolRef): InputError =>
+  new InputError(displayPath(ref), `nothing has happened for ${PATIENCE_MS / 1000} s: its code loops without yielding`);
+
 /**
  * The protocol of that name, or in the module of that absolute path; loaded once per thread. Throws InputError for a module
  * that does not load, lacks a half or declares no level there is.
@@ -79,13 +88,17 @@ export const loadProtocol = (ref: ProtocolRef): Protocol => {
   let problem: string | null;
   let candidate: unknown;
   try {
-    candidate = importFile(ref);
+    candidate = withDeadline(
+      () => importFile(ref),
+      () => loopsForEver(ref),
+    );
     problem = problemOf(candidate);
   } catch (error) {
+    if (error instanceof InputError) throw error;
     problem = `does not load: ${reasonOf(error)}`;
   }
   if (problem !== null) throw new InputError(displayPath(ref), problem);
-  const protocol = candidate as Protocol;
+  const protocol = guardProtocol(candidate as Protocol, displayPath(ref));
   loaded.set(ref, protocol);
   return protocol;
 };

@@ -3,9 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { assert, InputError, InternalError } from '@numalab/base';
 import type { MachineSpec, WatchMap } from '@numalab/node-worker';
 import { Piscina } from 'piscina';
+import { PATIENCE_MS } from './deadline.ts';
 import { dealProcesses } from './deal.ts';
 import type { RawRun } from './inline.ts';
-import type { ProtocolRef } from './protocol-ref.ts';
+import { isForeign, loopsForEver, type ProtocolRef } from './protocol-ref.ts';
 import {
   ringMemory,
   type ThreadFailure,
@@ -97,6 +98,20 @@ export const reportsIn = (outcomes: readonly PromiseSettledResult<ThreadOutcome>
   return reports.length === outcomes.length ? reports : null;
 };
 
+/** Calls `end` when the threads of a run have not met for so long that one of them must be in a loop without an end. */
+const watchMeetings = (control: RunControl, end: () => void): { timer: NodeJS.Timeout; isStuck: () => boolean } => {
+  let [meetings, since, isStuck] = [control.meetings, performance.now(), false];
+  const look = (): void => {
+    // Booting takes as long as it takes.
+    if (control.meetings !== meetings || meetings === 0) [meetings, since] = [control.meetings, performance.now()];
+    if (isStuck || performance.now() - since < PATIENCE_MS) return;
+    isStuck = true;
+    control.fail();
+    end();
+  };
+  return { timer: setInterval(look, PROGRESS_MS), isStuck: () => isStuck };
+};
+
 /** Runs `tasks` side by side, each on a thread of its own, to their ends. */
 export const runTasks = async (
   tasks: readonly ThreadTask[],
@@ -112,7 +127,13 @@ export const runTasks = async (
       throw error;
     }
   });
+  const watch = isForeign(tasks[0]!.protocol) ? watchMeetings(control, () => pool.destroy()) : null;
   const outcomes = await Promise.allSettled(runs);
+  clearInterval(watch?.timer);
+  if (watch?.isStuck() === true) {
+    const { name, message, where } = loopsForEver(tasks[0]!.protocol);
+    return [{ status: 'fulfilled', value: { kind: 'failed', failure: { name, message, where, stack: '' } } }];
+  }
   if (outcomes.some(({ status }) => status === 'rejected')) await pool.destroy();
   else await givePool(pool);
   return outcomes;

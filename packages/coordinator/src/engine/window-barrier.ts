@@ -67,6 +67,11 @@ export class RunControl {
     Atomics.notify(this.control, GENERATION);
   }
 
+  /** Changes with every meeting. */
+  get meetings(): number {
+    return Atomics.load(this.control, GENERATION);
+  }
+
   /** Virtual time reached, in picoseconds. */
   progressPs(): number {
     return Atomics.load(this.control, PROGRESS) * 1e6;
