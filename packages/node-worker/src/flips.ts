@@ -7,13 +7,14 @@ const flipReplica = (node: NodeProcess, { fault, random }: Trigger): boolean => 
   const region = node.memory.textAt(node.layout.copyPa[node.id]!);
   if (region === null) return false;
   const count = region.bytes / 4;
-  const written: number[] = [];
-  for (let i = 0; i < count; i++) if (region.cells[2 * i + 1] !== 0) written.push(i);
+  const isWritten = (i: number): boolean => region.cells[2 * i + 1] !== 0;
+  // Memory that keeps what was overwritten knows where to look; otherwise all is looked at.
+  const written = (node.memory.changedText() ?? Array.from({ length: count }, (_, i) => i)).filter(isWritten);
   const word = written.length > 0 ? written[random.below(written.length)]! : random.below(count);
   const bit = random.below(32);
   // With ECC the next read gives what was stored, and a scrub puts it back.
   if (fault.survivable) node.tally.repaired(fault.name);
-  else region.cells[2 * word] = (region.cells[2 * word]! ^ (1 << bit)) >>> 0;
+  else node.memory.flipTextBit(word, bit);
   return true;
 };
 

@@ -184,7 +184,7 @@ export class NodeLife {
     const { node } = this;
     this.lostMemory = true;
     node.coherence.dropDirty();
-    node.memory.textAt(node.layout.copyPa[node.id]!)?.cells.fill(0);
+    node.memory.loseText();
     this.resyncedTo = 0;
   }
 

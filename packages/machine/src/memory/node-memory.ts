@@ -40,9 +40,10 @@ class UndoLog {
   readonly olds: number[] = [];
   /** Entries of the directory that were made. */
   readonly frames: number[] = [];
-  /** Cells of text that were stored to, and whether all were. */
+  /** Cells of text that were stored to since the checkpoint. */
   readonly cells: number[] = [];
-  filled = false;
+  /** Cells of text that are not among those may differ from `words`, too. */
+  scrambled = false;
 
   constructor(words: Uint32Array, usedFrames: number) {
     this.words = words;
@@ -54,7 +55,7 @@ class UndoLog {
     this.olds.length = 0;
     this.frames.length = 0;
     this.cells.length = 0;
-    this.filled = false;
+    this.scrambled = false;
   }
 }
 
@@ -126,7 +127,21 @@ export class NodeMemory implements WordMemory {
       templates.set(words, template);
     }
     region.cells.set(template);
-    if (this.undo !== null) this.undo.filled = true;
+    if (this.undo !== null) this.undo.scrambled = words !== this.undo.words;
+  }
+
+  /** The text region is zero: its node was without power. */
+  loseText(): void {
+    this.text?.cells.fill(0);
+    if (this.undo !== null) this.undo.scrambled = true;
+  }
+
+  /** Flips one bit of the `index`-th word of the text region, and keeps the word's number. */
+  flipTextBit(index: number, bit: number): void {
+    const { text, undo } = this;
+    assert(text !== null, 'a text region to flip a bit of');
+    text.cells[2 * index] = (text.cells[2 * index]! ^ (1 << bit)) >>> 0;
+    undo?.cells.push(2 * index);
   }
 
   /** From here on what stores overwrite is kept, for {@link rollback}. `words` is the image that the text region holds. */
@@ -143,7 +158,7 @@ export class NodeMemory implements WordMemory {
     for (const frame of undo.frames) this.directory[frame] = 0;
     this.usedFrames = undo.usedFrames;
     if (text !== null) {
-      if (undo.filled) this.fillText(text, undo.words);
+      if (undo.scrambled) this.fillText(text, undo.words);
       for (const cell of undo.cells) {
         text.cells[cell] = undo.words[cell >> 1]!;
         text.cells[cell + 1] = 0;
@@ -158,7 +173,7 @@ export class NodeMemory implements WordMemory {
    * or if there is no checkpoint.
    */
   changedText(): readonly number[] | null {
-    if (this.undo === null || this.undo.filled) return null;
+    if (this.undo === null || this.undo.scrambled) return null;
     return [...new Set(this.undo.cells)].sort((a, b) => a - b).map((cell) => cell >> 1);
   }
 
