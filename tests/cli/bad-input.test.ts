@@ -186,6 +186,8 @@ describe('the command line', () => {
     [['run', '--seed', '-1'], "'--seed <n>' argument '-1' is invalid"],
     [['run', '--threads', '0'], "'--threads <n>' argument '0' is invalid"],
     [['run', '--placement', 'moon'], 'Allowed choices are inline, threads, cluster'],
+    [['bugs', '--clean', '5'], '--clean: needs --measure'],
+    [['bugs', '--measure', '--clean', 'x'], "'--clean <n>' argument 'x' is invalid"],
     [['run', '--bug', '99'], '--bug: there is no bug 99; there are 1, 2, 3'],
     [['kernel'], "missing required argument 'image'"],
     [['topology', 'kunpeng920', '--nodes', '1000'], "'--nodes <n>' argument '1000' is invalid"],

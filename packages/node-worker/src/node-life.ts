@@ -1,3 +1,4 @@
+import type { Step } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import type { Steps } from '@numalab/protocols';
 import { imageWords } from './boot.ts';
@@ -227,13 +228,16 @@ export class NodeLife {
   }
 
   /** Brings the copy up to the order: what differs is stored with its number and made visible, and every page is mapped. */
-  *resync({ upTo, words, values, numbers }: Resync): Steps {
+  *resync({ upTo, words, ...journalled }: Resync): Steps {
+    let { values, numbers } = journalled;
     const { node } = this;
     const { agentCpu, coherence, maintenance, textPages, scratchLine } = node;
     yield BOOT_PS;
     yield maintenance.dsb(agentCpu);
     if (this.lostMemory) yield* this.reload();
     const lines = new Set<number>();
+    // Bug 52: from a peer, whatever it holds, instead of from the journal.
+    if (node.spec.bugs.includes('52')) ({ values, numbers } = yield* this.peerWords(words));
     // Bug 47: nothing is applied, and all is acknowledged.
     const isApplied = !node.spec.bugs.includes('47');
     // Bug 50: what had come in counts as applied.
@@ -259,6 +263,18 @@ export class NodeLife {
     this.resyncedTo = Math.max(this.resyncedTo, upTo);
     node.unhalt(agentCpu.time);
     node.transmit(node.spec.nodes, { kind: 'resynced', upTo }, agentCpu.time);
+  }
+
+  /** The words as the next node's copy has them: bug 52. */
+  private *peerWords(words: readonly number[]): Step<Pick<Resync, 'values' | 'numbers'>> {
+    const { agentCpu, coherence, layout, spec, id } = this.node;
+    const base = layout.copyPa[(id + 1) % spec.nodes]! - layout.spanStart;
+    const [values, numbers]: [number[], number[]] = [[], []];
+    for (const word of words) {
+      values.push(yield* coherence.load32(agentCpu, base + 4 * word));
+      numbers.push(agentCpu.replyNumber);
+    }
+    return { values, numbers };
   }
 
   /** A node without its memory loads the image again. */

@@ -19,7 +19,7 @@ export const RULES: readonly Rule[] = [
     id: 'R2',
     says: 'no write is lost or applied twice',
     verifies:
-      'every numbered write is retired and reaches every mapped copy once; every plain store that trapped is numbered',
+      'every numbered write is retired, is that of one store, and reaches every mapped copy once; every plain store that trapped is numbered',
     doesNotVerify: 'that a refused write left no trace (R1 does: it has no number)',
   },
   {
@@ -53,7 +53,7 @@ export const RULES: readonly Rule[] = [
     id: 'X1',
     says: 'no core executes an older word after the writer’s synchronisation',
     verifies:
-      'every execution of a written word against the writer’s own finished writes when its synchronisation returned',
+      'every execution of a written word against the writer’s own finished writes when its synchronisation returned; where a writer relies on all others standing still (kprobes, alternatives), against its writes from their begin on',
     doesNotVerify:
       'what a synchronisation covers of other writers’ stores; writers that declare none (literals, recorded)',
   },
@@ -67,7 +67,7 @@ export const RULES: readonly Rule[] = [
     id: 'E1',
     says: 'a trapped store is as if executed exactly once',
     verifies:
-      'PC, registers, write-back, status and stored bytes against an interpreter; the order against those bytes',
+      'PC, registers, write-back, status and stored bytes against an interpreter; the order against those bytes; no abort is injected for replicated text that is unmapped for an update',
     doesNotVerify: 'stores that EL2 refused; flags and system registers, which no store changes',
   },
   {
@@ -92,7 +92,7 @@ export const RULES: readonly Rule[] = [
     id: 'T4',
     says: 'break-before-make and TLB invalidation',
     verifies:
-      'each store to a table and each barrier and TLBI between stores, for every descriptor; a node answers a TLBI only when reads that were translated before it have been sampled',
+      'each store to a table and each barrier and TLBI between stores, for every descriptor; no entry owes an invalidation when the lock of its tables is released; a node answers a TLBI only when reads that were translated before it have been sampled',
     doesNotVerify: 'whether hardware obeyed (T5); which of several equal TLBIs covered an entry',
   },
   {
@@ -105,13 +105,14 @@ export const RULES: readonly Rule[] = [
   {
     id: 'T6',
     says: 'tables of all nodes agree outside the range',
-    verifies: 'leaves outside the range that two nodes both have, and CnP, at the end of the run',
+    verifies: 'leaves outside the range that two nodes both have, VMIDs and CnP, at the end of the run',
     doesNotVerify: 'that anything is populated: laziness is legal',
   },
   {
     id: 'L1',
     says: 'every trap retires and no core starves',
-    verifies: 'that no core waits when nothing is left to happen, and how long each store stayed in EL2',
+    verifies:
+      'that no core waits when nothing is left to happen, how long each store stayed in EL2, and that no core faults on one access or one leaf again and again',
     doesNotVerify: 'fairness below the bound of 100 ms of virtual time; runs that were cut off',
   },
   {

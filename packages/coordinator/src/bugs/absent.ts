@@ -17,9 +17,4 @@ export const ABSENT: readonly AbsentEntry[] = [
     title: 'an older term is committed by counting copies',
     why: 'there is one hypervisor and its journal: no terms, no votes, no change of members of a quorum',
   },
-  {
-    id: '52',
-    title: 'recovery copies from a peer that has diverged',
-    why: 'recovery brings copies up to the journal; no node is a source for another',
-  },
 ];

@@ -122,6 +122,22 @@ export const BROADCAST: readonly BugEntry[] = [
     set: by('ack', faults('{ kind: hyp-crash, target: sent, nth: 7, for: 20us }')),
   },
   {
+    id: '52',
+    title: 'a node that returns copies from a peer that lags behind, not from the journal',
+    origin: DERIVED,
+    rule: 'R1',
+    seed: 10,
+    scenario: 'small',
+    set: by(
+      'ack',
+      STORES,
+      faults(
+        '{ kind: delay, target: "hyp>0", match: protocol, probability: 0.5, for: 20us }',
+        '{ kind: crash, target: 1, at: 30us, for: 20us }',
+      ),
+    ),
+  },
+  {
     id: '53',
     title: 'frames of an earlier life are taken for those of this one',
     origin: DERIVED,

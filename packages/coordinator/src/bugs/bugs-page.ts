@@ -43,7 +43,7 @@ export const bugsPage = ({ caught, clean }: Measurement): string =>
     '',
     'Each is the mechanism of a bug that others have had, or that this design invites, next to the right code: off unless',
     '`--bug ID` switches it on. `numalab hunt --bug ID` hunts it in the scenario that its entry names, with the faults that it',
-    'needs. Origin: a commit, an advisory or an issue; _derived_: none is known. Rule: the one that must catch it.',
+    'needs. In live mode those of the kernel’s code, of protocols and of the table editor show. Origin: a commit, an advisory or an issue; _derived_: none is known. Rule: the one that must catch it.',
     '',
     `Then, for each scheduler of \`hunt\`: the first seed from 1 on that breaks the rule, of ${MOST_SEEDS} at most, and the seconds`,
     'of one thread until then.',

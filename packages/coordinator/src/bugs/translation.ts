@@ -126,7 +126,7 @@ export const TRANSLATION: readonly BugEntry[] = [
   },
   {
     id: '26',
-    title: 'a block is split without invalidating it',
+    title: 'a block, or a contiguous group, is split without invalidating it',
     origin: 'Linux ad5ca55f6bdb, U-Boot 4b36f01201bf',
     rule: 'T4',
     seed: 1,

@@ -47,7 +47,7 @@ const nodePorts = ({ thread, shared, rings, originMs }: LiveTask): LiveNodePorts
 
 const runNode = async (task: LiveTask): Promise<LiveOutcome> => {
   const { thread, shared, protocol } = task;
-  const half = (await loadProtocol(protocol)).node();
+  const half = (await loadProtocol(protocol)).node(shared.spec.bugs);
   const ports = nodePorts(task);
   const node = shared.faults === null ? new LiveNode(thread, shared, half, ports) : faultyNode(task, half, ports);
   const test = testCells(task);
@@ -69,7 +69,7 @@ const newHypervisor = (task: LiveTask, half: HypervisorHalf): LiveHypervisor => 
 };
 
 const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
-  const hypervisor = newHypervisor(task, (await loadProtocol(task.protocol)).hypervisor());
+  const hypervisor = newHypervisor(task, (await loadProtocol(task.protocol)).hypervisor(task.shared.spec.bugs));
   testCells(task);
   meet(task.shared);
   hypervisor.run();
