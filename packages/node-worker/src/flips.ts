@@ -7,9 +7,7 @@ const flipReplica = (node: NodeProcess, { fault, random }: Trigger): boolean => 
   const region = node.memory.textAt(node.layout.copyPa[node.id]!);
   if (region === null) return false;
   const count = region.bytes / 4;
-  const isWritten = (i: number): boolean => region.cells[2 * i + 1] !== 0;
-  // Memory that keeps what was overwritten knows where to look; otherwise all is looked at.
-  const written = (node.memory.changedText() ?? Array.from({ length: count }, (_, i) => i)).filter(isWritten);
+  const written = node.memory.numberedText();
   const word = written.length > 0 ? written[random.below(written.length)]! : random.below(count);
   const bit = random.below(32);
   // With ECC the next read gives what was stored, and a scrub puts it back.

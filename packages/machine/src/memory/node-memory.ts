@@ -173,8 +173,19 @@ export class NodeMemory implements WordMemory {
    * or if there is no checkpoint.
    */
   changedText(): readonly number[] | null {
-    if (this.undo === null || this.undo.scrambled) return null;
-    return [...new Set(this.undo.cells)].sort((a, b) => a - b).map((cell) => cell >> 1);
+    return this.undo === null || this.undo.scrambled ? null : this.storedText(this.undo);
+  }
+
+  /** Ascending indices of the words of the text region that a write has put there. */
+  numberedText(): readonly number[] {
+    const { text, undo } = this;
+    if (text === null) return [];
+    const stored = undo === null ? Array.from({ length: text.bytes / 4 }, (_, index) => index) : this.storedText(undo);
+    return stored.filter((index) => text.cells[2 * index + 1] !== 0);
+  }
+
+  private storedText({ cells }: UndoLog): readonly number[] {
+    return [...new Set(cells)].sort((a, b) => a - b).map((cell) => cell >> 1);
   }
 
   contains(pa: number): boolean {
