@@ -19,6 +19,14 @@ export {
   type PlacementOptions,
   runMachine,
 } from './engine/run-machine.ts';
+export {
+  type Explored,
+  type ExploredFailure,
+  exploreProtocol,
+  originsOf,
+  type Scope,
+  specOf,
+} from './explore/explore.ts';
 export { type HuntFailure, type HuntOptions, type HuntResult, hunt } from './hunt/hunt.ts';
 export { judgeLiveRun } from './live/judge-run.ts';
 export { type ReplayedOrder, replayFromLive } from './live/live-order-file.ts';

@@ -20,6 +20,8 @@ const END = 1;
  */
 const TIMERS_AFTER_LAST_WRITE = 10_000;
 
+export type MakeSessions = (host: link.SessionHost) => link.SessionLayer;
+
 interface Waiting {
   readonly from: number;
   readonly core: number;
@@ -37,7 +39,7 @@ export class HypervisorProcess extends link.Process {
   readonly order: Order;
   readonly latencies: Latencies;
   private readonly links: link.Links;
-  readonly sessions: link.Sessions;
+  readonly sessions: link.SessionLayer;
   /** What became of planned faults here. */
   readonly tally: link.TallyKeeper = new link.TallyKeeper();
   private readonly waiting: Waiting[] = [];
@@ -62,7 +64,8 @@ export class HypervisorProcess extends link.Process {
   epoch = 1;
   isUp = true;
 
-  constructor(spec: MachineSpec, makeHalf: () => HypervisorHalf) {
+  /** `makeSessions`: what to talk through instead of the session layer. */
+  constructor(spec: MachineSpec, makeHalf: () => HypervisorHalf, makeSessions?: MakeSessions) {
     super(spec.nodes);
     this.spec = spec;
     this.makeHalf = makeHalf;
@@ -73,16 +76,17 @@ export class HypervisorProcess extends link.Process {
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);
     this.host = this.newHost();
-    this.sessions = new link.Sessions(
-      this.sessionHost(),
-      link.linkFaultsOf(spec.faults, spec.seed, this.id, this.tally),
-      this.tally,
-      spec.bugs,
-    );
+    this.sessions = makeSessions?.(this.sessionHost()) ?? this.newSessions();
     this.pauses = link.pausesOfHypervisor(spec.schedule);
     const { faults } = spec;
     this.crashes = link.plans(faults, CRASH) ? new Crashes(faults!, spec.seed, this.id, this.tally) : null;
     for (const at of this.crashes?.moments() ?? []) this.postFault(at, BEGIN);
+  }
+
+  private newSessions(): link.SessionLayer {
+    const { faults, seed, bugs } = this.spec;
+    const onLinks = link.linkFaultsOf(faults, seed, this.id, this.tally);
+    return new link.Sessions(this.sessionHost(), onLinks, this.tally, bugs);
   }
 
   /** From here on events go to `sink`. */

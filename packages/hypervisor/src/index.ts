@@ -1,4 +1,5 @@
-export { HypervisorProcess } from './hypervisor.ts';
+export { HypervisorCrash } from './crashes.ts';
+export { HypervisorProcess, type MakeSessions } from './hypervisor.ts';
 export { FaultyLiveHypervisor, type NodeWay } from './live/faulty-live-hypervisor.ts';
 export { LiveHypervisor, type LiveHypervisorPorts } from './live/live-hypervisor.ts';
 export { type LiveEntry, LiveOrder } from './live/live-order.ts';

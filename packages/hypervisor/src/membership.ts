@@ -50,7 +50,7 @@ export class Membership {
     this.down.add(node);
     this.joined.delete(node);
     this.catchingUp.delete(node);
-    hypervisor.sessions.with(node).close();
+    hypervisor.sessions.closeWith(node);
     if (node === PRIMARY_NODE) this.primaryUpAt = Infinity;
     if (!hypervisor.isUp) return;
     if (this.missing === null) {

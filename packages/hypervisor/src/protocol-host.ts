@@ -47,7 +47,8 @@ export class ProtocolHost implements HypervisorContext {
   private readonly half: HypervisorHalf;
   private readonly relays: boolean;
   private readonly port: HostPort;
-  private readonly agenda: (() => Steps | undefined)[] = [];
+  /** What has happened and is not handled yet. Whoever looks at a host from outside cannot look into a function. */
+  private readonly agenda: { readonly event: unknown; readonly handler: () => Steps | undefined }[] = [];
   private running: TaskRun | null = null;
   private blocked = false;
   private pendingOperations = 0;
@@ -74,23 +75,28 @@ export class ProtocolHost implements HypervisorContext {
     this.nodes = Array.from({ length: spec.nodes }, (_, node) => node).filter((node) => !down.has(node));
   }
 
+  /** Questions that nodes were asked. */
+  get asks(): number {
+    return this.nextAsk - 1;
+  }
+
   // ---- events -----------------------------------------------------------------------------------------------------------
 
   write(write: Write): void {
-    this.handle(() => {
+    this.handle(write, () => {
       this.dispatched = write.number;
       return this.half.onWrite(this, write);
     });
   }
 
   timer(tag: number): void {
-    this.handle(() => this.half.onTimer?.(this, tag));
+    this.handle(tag, () => this.half.onTimer?.(this, tag));
   }
 
   /** A node's EL2 sent something. */
   deliver(node: number, wire: Wire): void {
     if (wire.kind === 'answer') this.answered(wire.ask, node);
-    else if (wire.kind === 'tell') this.handle(() => this.half.onMessage?.(this, node, wire.body));
+    else if (wire.kind === 'tell') this.handle([node, wire], () => this.half.onMessage?.(this, node, wire.body));
   }
 
   /**
@@ -100,7 +106,7 @@ export class ProtocolHost implements HypervisorContext {
   nodeDown(node: number, epoch: number): void {
     this.nodes = this.nodes.filter((other) => other !== node);
     if (node !== PRIMARY_NODE) for (const ask of [...this.asked.keys()]) this.answered(ask, node);
-    this.handle(() => this.half.onNodeDown?.(this, node, epoch));
+    this.handle([node, epoch], () => this.half.onNodeDown?.(this, node, epoch));
   }
 
   /** The primary's node is back: what it has not answered is asked again. */
@@ -112,7 +118,7 @@ export class ProtocolHost implements HypervisorContext {
 
   /** When nothing else is under way, a node that returns is one of those that are up again. */
   nodeBack(node: number, epoch: number, back: Return): void {
-    this.handle(() => this.admit(node, epoch, back));
+    this.handle({ node, epoch }, () => this.admit(node, epoch, back));
   }
 
   /** Until the node's copy has caught up, no write is handed to the protocol. */
@@ -147,14 +153,14 @@ export class ProtocolHost implements HypervisorContext {
     else this.port.wakeAt((this.now + ticks) as Instant);
   }
 
-  private handle(handler: () => Steps | undefined): void {
-    this.agenda.push(handler);
+  private handle(event: unknown, handler: () => Steps | undefined): void {
+    this.agenda.push({ event, handler });
     if (this.running === null) this.next();
   }
 
   private next(): void {
     while (this.running === null && this.agenda.length > 0) {
-      const steps = this.agenda.shift()!();
+      const steps = this.agenda.shift()!.handler();
       if (steps === undefined) continue;
       this.running = new TaskRun(steps);
       this.goOn();

@@ -19,8 +19,25 @@ export interface SessionHost {
 /** A timer runs out this long after a frame was sent and not acknowledged, and after one came in and was not answered. */
 const TIMES = { retransmitTicks: 200_000_000, acknowledgeTicks: 50_000_000 };
 
+/** What a process talks to others through. */
+export interface SessionLayer {
+  /** More is under way to some peer than a session takes. */
+  readonly isCongested: boolean;
+  send(to: number, kind: number, a: number, b: number, body: unknown, at: Instant): void;
+  receive(from: number, frame: Frame, at: Instant): void;
+  timeout(peer: number, at: Instant): void;
+  /** There is room again. */
+  resume(at: Instant): void;
+  /** This process begins anew, in incarnation `epoch`, and says so to `peers`. */
+  restart(epoch: number, peers: readonly number[], at: Instant): void;
+  /** Nothing is sent again any more: the run gives up, or this process is gone. */
+  close(): void;
+  /** That peer is gone. */
+  closeWith(peer: number): void;
+}
+
 /** All sessions of one process, a session for each process that it talks to. */
-export class Sessions {
+export class Sessions implements SessionLayer {
   private readonly host: SessionHost;
   private readonly faults: LinkFaults | null;
   private readonly tally: TallyKeeper | null;
@@ -87,12 +104,10 @@ export class Sessions {
     this.with(peer).timeout(at);
   }
 
-  /** There is room again. */
   resume(at: Instant): void {
     for (const session of this.sessions.values()) session.resume(at);
   }
 
-  /** More is under way to some peer than a session takes. */
   get isCongested(): boolean {
     for (const session of this.sessions.values()) if (session.isCongested) return true;
     return false;
@@ -110,14 +125,16 @@ export class Sessions {
     return [...this.sessions].map(([peer, { pending }]) => ({ peer, pending })).filter(({ pending }) => pending > 0);
   }
 
-  /** This process begins anew, in incarnation `epoch`, and says so to `peers`. */
   restart(epoch: number, peers: readonly number[], at: Instant): void {
     this.wakes.clear();
     for (const session of this.sessions.values()) session.close();
     for (const peer of peers) this.with(peer).restart(epoch, at);
   }
 
-  /** Nothing is sent again any more: the run gives up. */
+  closeWith(peer: number): void {
+    this.with(peer).close();
+  }
+
   close(): void {
     for (const session of this.sessions.values()) session.close();
   }

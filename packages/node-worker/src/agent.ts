@@ -1,9 +1,14 @@
 import { type Duration, InputError, type Instant, type Step, WAIT } from '@numalab/base';
 import { LINE_BYTES } from '@numalab/machine';
 import type { CopyName, NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
-import type { NodeProcess } from './node.ts';
-import type { Vcpu } from './vcpu.ts';
+import type { AgentCpu, AgentHost } from './agent-host.ts';
 import { pagesOfWrite, type Wire } from './wire.ts';
+
+/** What has happened, and what is to be done about it. Whoever looks at an agent from outside cannot look into a function. */
+interface Event {
+  readonly what: unknown;
+  readonly handler: () => Steps | undefined;
+}
 
 /** Events that wait for the agent at most. */
 const INBOX_ROOM = 256;
@@ -16,7 +21,7 @@ export class Agent implements NodeContext {
   readonly node: number;
   readonly options: Readonly<Record<string, unknown>>;
   readonly durable: Map<string, unknown> = new Map();
-  private readonly process: NodeProcess;
+  private readonly process: AgentHost;
   private readonly makeHalf: () => NodeHalf;
   private half: NodeHalf;
   private readonly bugs: Readonly<Record<'sharesPatch' | 'ownFirst' | 'notIdempotent' | 'ownCopyOnly', boolean>>;
@@ -27,12 +32,14 @@ export class Agent implements NodeContext {
   /** Counts the hypervisors that this agent has worked for, and its own lives; and which of them the running event is of. */
   private generation = 0;
   private running = 0;
-  private readonly inbox: (() => Steps | undefined)[] = [];
+  private readonly inbox: Event[] = [];
+  /** What is being handled. */
+  current: unknown = null;
   private busy = false;
   /** Bodies sent to the hypervisor's half, answers included. */
   sent = 0;
 
-  constructor(process: NodeProcess, makeHalf: () => NodeHalf) {
+  constructor(process: AgentHost, makeHalf: () => NodeHalf) {
     this.process = process;
     this.node = process.id;
     this.options = process.spec.protocolOptions;
@@ -47,7 +54,7 @@ export class Agent implements NodeContext {
     };
   }
 
-  private get cpu(): Vcpu {
+  private get cpu(): AgentCpu {
     return this.process.agentCpu;
   }
 
@@ -59,35 +66,36 @@ export class Agent implements NodeContext {
 
   /** The session layer delivers what another EL2 sent. */
   deliver(wire: Wire, at: number): void {
-    if (wire.kind === 'tell') this.told(wire.body, at);
-    else if (wire.kind === 'ask') this.handle(() => this.answer(wire.ask, wire.body), at);
-    else if (wire.kind === 'resync') this.handle(() => this.process.life?.resync(wire.resync), at);
-    else if (wire.kind === 'start') this.handle(() => this.start(), at);
+    if (wire.kind === 'tell') this.told(wire, at);
+    else if (wire.kind === 'ask') this.handle(wire, () => this.answer(wire.ask, wire.body), at);
+    else if (wire.kind === 'resync') this.handle(wire, () => this.process.life?.resync(wire.resync), at);
+    else if (wire.kind === 'start') this.handle(wire, () => this.start(), at);
     else if (wire.kind === 'relay') {
       for (const to of wire.to) if (to !== this.node) this.process.transmit(to, wire.wire, at);
       if (wire.to.includes(this.node)) this.deliver(wire.wire, at);
     }
   }
 
-  private told(body: unknown, at: number): void {
+  private told(wire: Extract<Wire, { kind: 'tell' }>, at: number): void {
+    const { body } = wire;
     const { number, words, origin } = (body ?? {}) as Partial<Write>;
     if (words !== undefined) {
       this.received = number!;
       if (this.bugs.sharesPatch) this.patch = body as Write;
     }
     // Bug 39: the node has a log of its own for what its own cores write.
-    this.handle(() => this.half.onMessage(this, body), at, this.bugs.ownFirst && origin === this.node);
+    this.handle(wire, () => this.half.onMessage(this, body), at, this.bugs.ownFirst && origin === this.node);
   }
 
   /** A core waits for an unmapped page. */
   fault(page: number, at: number): void {
-    this.handle(() => this.half.onFault?.(this, page), at);
+    this.handle(page, () => this.half.onFault?.(this, page), at);
   }
 
   /** A timer that was set by an earlier half is nobody's. */
   timer(generation: number, tag: number, at: number): void {
     if (generation !== this.generation) return;
-    this.handle(() => this.half.onTimer?.(this, tag), at);
+    this.handle([tag], () => this.half.onTimer?.(this, tag), at);
   }
 
   private *answer(ask: number, body: unknown): Steps {
@@ -100,9 +108,10 @@ export class Agent implements NodeContext {
     this.process.life?.start(this.cpu.time);
   }
 
-  private handle(handler: () => Steps | undefined, at: number, isFirst = false): void {
-    if (isFirst) this.inbox.unshift(handler);
-    else this.inbox.push(handler);
+  private handle(what: unknown, handler: () => Steps | undefined, at: number, isFirst = false): void {
+    const event = { what, handler };
+    if (isFirst) this.inbox.unshift(event);
+    else this.inbox.push(event);
     if (this.busy) return;
     this.busy = true;
     this.process.startTask(this.cpu, () => this.work(), at);
@@ -116,13 +125,15 @@ export class Agent implements NodeContext {
   private *work(): Steps {
     while (this.inbox.length > 0) {
       yield this.process.latencies.handlePs;
-      const handler = this.inbox.shift();
-      if (handler === undefined) break;
+      const event = this.inbox.shift();
+      if (event === undefined) break;
       this.running = this.generation;
-      const steps = handler();
+      this.current = event.what;
+      const steps = event.handler();
       if (steps !== undefined) yield steps;
       if (this.inbox.length === INBOX_ROOM - 1) this.process.sessions.resume(this.now);
     }
+    this.current = null;
     this.busy = false;
   }
 
@@ -136,6 +147,7 @@ export class Agent implements NodeContext {
   /** The agent is gone with all that it was doing; it begins anew with the next message. */
   kill(): void {
     this.renew();
+    this.current = null;
     this.busy = false;
     this.cpu.abandonTask();
   }
@@ -252,6 +264,7 @@ export class Agent implements NodeContext {
   /** As at power-on; the half is a new one. */
   reset(): void {
     this.inbox.length = 0;
+    this.current = null;
     this.busy = false;
     this.sent = 0;
     this.durable.clear();

@@ -255,14 +255,8 @@ export class CoreCpu implements KernelCpu {
 
   *cleanInvalidate(va: number, bytes: number): Step<void> {
     const { node, cpu } = this;
-    const page = node.stage1.config.granule.bytes;
-    // By VA: pages that follow each other need not be mapped so.
-    for (let at = va; at < va + bytes; ) {
-      const end = Math.min(va + bytes, at - (at % page) + page);
-      if (!(yield node.mmu.access(cpu, at, ACCESS_READ))) return;
-      yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, end - at);
-      at = end;
-    }
+    if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) return;
+    yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
   }
 
   *cleanAlternatives(vas: readonly number[]): Step<void> {

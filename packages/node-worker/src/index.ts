@@ -1,3 +1,5 @@
+export { Agent } from './agent.ts';
+export type { AgentCpu, AgentHost } from './agent-host.ts';
 export * from './apply-log.ts';
 export { buildTables, imageWords, ownedRanges, RODATA_ATTRS, TEXT_ATTRS } from './boot.ts';
 export type { Retired, Submission, WriteTimes } from './el2.ts';
@@ -46,11 +48,12 @@ export {
   type Synchronisation,
   type WatchMap,
 } from './node.ts';
+export { NodeLife } from './node-life.ts';
 export { type Finding, type GroupLog, Observations, type WordLog } from './observations.ts';
 export { type CopyChanges, type NodeCounts, type NodeReport, reportOf } from './report.ts';
 export type { KernelText, MachineSpec, Strategy, WorkloadSpec } from './spec.ts';
 export { buildStage1, type Stage1Map } from './stage1-map.ts';
-export type { PageState } from './text-pages.ts';
+export { type PageState, TextPages } from './text-pages.ts';
 export { SERVED_L1I, SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, Vcpu } from './vcpu.ts';
 export type { Wait } from './waits.ts';
 export { pagesOfWrite, type Resync, type Wire } from './wire.ts';

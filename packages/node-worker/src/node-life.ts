@@ -1,8 +1,8 @@
 import type { Step } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import type { Steps } from '@numalab/protocols';
+import type { AgentHost } from './agent-host.ts';
 import { imageWords } from './boot.ts';
-import type { NodeProcess } from './node.ts';
 import type { Resync } from './wire.ts';
 
 /** What a node is doing as a whole. */
@@ -55,7 +55,7 @@ const LOAD_LINE_PS = 20_000;
  * coherence and maintenance of the node go on: that is hardware. Tables survive, or are built as they were.
  */
 export class NodeLife {
-  private readonly node: NodeProcess;
+  private readonly node: AgentHost;
   private phase: number = UP;
   private lostMemory = false;
   /** By core: when it would act next. */
@@ -67,7 +67,7 @@ export class NodeLife {
   /** The copy has all writes up to this one. */
   resyncedTo = 0;
 
-  constructor(node: NodeProcess) {
+  constructor(node: AgentHost) {
     this.node = node;
   }
 

@@ -1,9 +1,8 @@
 import { assert, Random, type Step, WAIT } from '@numalab/base';
 import { ENOMEM, GRANULES, LINE_BYTES, LINE_CELLS, S2_LO_WRITE, type TableOp } from '@numalab/machine';
 import { type CopyName, PRIMARY_NODE } from '@numalab/protocols';
+import type { AgentCpu, AgentHost } from './agent-host.ts';
 import { attrsOf, WRITABLE_ATTRS } from './boot.ts';
-import type { NodeProcess } from './node.ts';
-import type { Vcpu } from './vcpu.ts';
 
 /** Bug 35: so many pages are mapped before a bit flips. */
 const FLIP_AFTER = 3;
@@ -16,11 +15,11 @@ export type PageState = CopyName | 'unmapped';
  * them, or onto the primary, or not at all. Cores that touch an unmapped page wait here.
  */
 export class TextPages {
-  private readonly node: NodeProcess;
+  private readonly node: AgentHost;
   private readonly bytes: number;
   /** Pages that are not as boot left them. */
   private readonly states = new Map<number, PageState>();
-  private readonly waiting = new Map<number, Vcpu[]>();
+  private readonly waiting = new Map<number, AgentCpu[]>();
   private readonly isWritable: boolean;
   /** Bugs 23 and 24: what an edit owes is performed when its lock is free again, or only when the next begins. */
   private readonly flushesLate: boolean;
@@ -29,7 +28,7 @@ export class TextPages {
   /** Bug 35: maps that are still to come until a bit of a descriptor flips. */
   private untilFlip: number;
 
-  constructor(node: NodeProcess) {
+  constructor(node: AgentHost) {
     this.node = node;
     this.bytes = GRANULES[node.spec.granule].bytes;
     const { bugs } = node.spec;
@@ -61,7 +60,7 @@ export class TextPages {
   }
 
   /** Core `cpu` has faulted on `page`: waits until it is mapped. At once over if it is. */
-  *wait(cpu: Vcpu, page: number): Step<void> {
+  *wait(cpu: AgentCpu, page: number): Step<void> {
     while (this.stateOf(page) === 'unmapped') {
       const waiting = this.waiting.get(page);
       if (waiting !== undefined) waiting.push(cpu);
@@ -74,7 +73,7 @@ export class TextPages {
   }
 
   /** See `NodeContext.unmap`. */
-  *unmap(cpu: Vcpu, page: number): Step<void> {
+  *unmap(cpu: AgentCpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;
     yield this.edit(
       cpu,
@@ -87,7 +86,7 @@ export class TextPages {
   }
 
   /** See `NodeContext.map`. */
-  *map(cpu: Vcpu, page: number, copy: CopyName): Step<void> {
+  *map(cpu: AgentCpu, page: number, copy: CopyName): Step<void> {
     const { node } = this;
     if (this.stateOf(page) === copy) return;
     const offset = page * this.bytes;
@@ -116,18 +115,18 @@ export class TextPages {
   }
 
   /** See `NodeContext.writeProtect`. */
-  *writeProtect(cpu: Vcpu, page: number): Step<void> {
+  *writeProtect(cpu: AgentCpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;
     yield this.edit(cpu, () => this.tables.editor.writeProtect(this.ipaOf(page), this.bytes));
   }
 
   /** See `NodeContext.tlbi`. */
-  *tlbi(cpu: Vcpu, page: number): Step<void> {
+  *tlbi(cpu: AgentCpu, page: number): Step<void> {
     yield this.node.maintenance.tlbiStage2(cpu, this.ipaOf(page));
   }
 
   /** See `NodeContext.copyPage`. Only words that differ are stored: the others are what they should be. */
-  *copy(cpu: Vcpu, page: number): Step<void> {
+  *copy(cpu: AgentCpu, page: number): Step<void> {
     const { node } = this;
     const own = new Uint32Array(LINE_CELLS);
     const primary = new Uint32Array(LINE_CELLS);
@@ -149,7 +148,7 @@ export class TextPages {
   }
 
   /** See `NodeContext.verifyPage`. */
-  *verify(cpu: Vcpu, page: number): Step<boolean> {
+  *verify(cpu: AgentCpu, page: number): Step<boolean> {
     const { node } = this;
     const own = new Uint32Array(LINE_CELLS);
     const primary = new Uint32Array(LINE_CELLS);
@@ -161,7 +160,7 @@ export class TextPages {
     return true;
   }
 
-  private *readLine(cpu: Vcpu, pa: number, into: Uint32Array): Step<void> {
+  private *readLine(cpu: AgentCpu, pa: number, into: Uint32Array): Step<void> {
     yield* this.node.coherence.load32(cpu, pa);
     this.node.coherence.readLine(pa, into, 0, false);
   }
@@ -174,14 +173,14 @@ export class TextPages {
     return this.node.layout.imageIpa + page * this.bytes;
   }
 
-  private get tables(): NonNullable<NodeProcess['tables']> {
+  private get tables(): NonNullable<AgentHost['tables']> {
     const { tables } = this.node;
     assert(tables !== null, 'there are no stage-2 tables to edit');
     return tables;
   }
 
   /** `begins` is told when the lock is taken: from there on the edit runs to its end. */
-  private *edit(cpu: Vcpu, operation: () => Generator<TableOp, number>, begins?: () => void): Step<void> {
+  private *edit(cpu: AgentCpu, operation: () => Generator<TableOp, number>, begins?: () => void): Step<void> {
     const { el2, maintenance } = this.node;
     yield el2.lock(cpu);
     begins?.();

@@ -2,6 +2,7 @@ export { bookFaults, type FaultOutcome, type FaultResult } from './book-faults.t
 export type { FetchSeen, Refutation, WriteSeen } from './counter-example.ts';
 export { Shortest } from './counter-example.ts';
 export * from './judge.ts';
+export { type AppliedJudgement, judgeApplied, WritePages } from './judge-applied.ts';
 export { judgeLive, type LiveJudgeInput } from './judge-live.ts';
 export { judgeTables } from './judge-tables.ts';
 export { judgeWord, type WordJudgement } from './judge-word.ts';

@@ -11,6 +11,8 @@ import { OutputFolder } from './output-folder.ts';
 
 const EXIT_OF: Readonly<Record<Verdict, number>> = { pass: EXIT_PASS, fail: EXIT_FAIL, unknown: EXIT_UNKNOWN };
 
+const FLAGS = { crashes: '--crashes', earlyTimers: '--early-timers', maxStates: '--max-states' } as const;
+
 const codeOf = ({ runs, verdict, interrupted }: HuntResult): number => {
   if (runs.error > 0) return EXIT_BUG;
   return interrupted && verdict === 'pass' ? EXIT_UNKNOWN : EXIT_OF[verdict];
@@ -47,6 +49,9 @@ export const huntCommand = async (
   const { signal } = context;
   const { seeds, faults, unrestricted, scheduler, jobs, out, quiet, json, bug, protocol, duration } = options;
   if (unrestricted && faults === 'none') throw new InputError('--unrestricted', 'excludes --faults none');
+  if (seeds === undefined) throw new InputError('--seeds', 'is needed, unless --exhaustive goes without');
+  const only = (['crashes', 'earlyTimers', 'maxStates'] as const).find((name) => options[name] !== undefined);
+  if (only !== undefined) throw new InputError(FLAGS[only], 'is for --exhaustive');
   const settings = settingsOf(options);
   // A known bug shows in the scenario that its entry names.
   const entry = reference === undefined ? BUGS.find(({ id }) => id === bug[0]) : undefined;

@@ -105,7 +105,13 @@ export const seedRange = (text: string): SeedRange => {
 
 /** Options of `hunt`. */
 export interface HuntCommandOptions {
-  readonly seeds: SeedRange;
+  /** Undefined with --exhaustive, which has no seeds. */
+  readonly seeds?: SeedRange;
+  /** Everything that can happen on a small scope, instead of seeds. */
+  readonly exhaustive: boolean;
+  readonly crashes?: number;
+  readonly earlyTimers?: number;
+  readonly maxStates?: number;
   readonly faults?: 'none' | 'swarm';
   readonly unrestricted: boolean;
   readonly scheduler: Scheduler;

@@ -11,7 +11,15 @@ export const addHunt = (program: Command, run: Runner): void => {
     .command('hunt')
     .description('many seeds with faults drawn from each, on all cores; every distinct failure once')
     .argument('[scenario]', 'file, or id of a built-in scenario (default: small, or what --bug names)')
-    .addOption(new Option('--seeds <range>', 'A..B, both ends included').argParser(seedRange).makeOptionMandatory())
+    .addOption(new Option('--seeds <range>', 'A..B, both ends included').argParser(seedRange))
+    .option('--exhaustive', 'no seeds: every order of messages and every crash, for 2 or 3 nodes and 2 writes', false)
+    .option('--crashes <n>', 'with --exhaustive: crashes in one run (default: 1)', wholeNumber(0, 2))
+    .option(
+      '--early-timers <n>',
+      'with --exhaustive: timers that fire while something else can (default: 0)',
+      wholeNumber(0, 2),
+    )
+    .option('--max-states <n>', 'with --exhaustive: give up beyond (default: 4000000)', wholeNumber(1, 100_000_000))
     .addOption(
       new Option('--faults <which>', 'faults drawn from the seed (default: swarm; none with --bug)').choices([
         'none',
@@ -33,6 +41,9 @@ export const addHunt = (program: Command, run: Runner): void => {
     .option('--json', 'print one JSON document', false)
     .option('--quiet', 'print less', false)
     .action((reference: string | undefined, options: HuntCommandOptions) =>
-      run(async (context) => (await import('./hunt.ts')).huntCommand(reference, options, context)),
+      run(async (context) => {
+        if (options.exhaustive) return (await import('./hunt-exhaustive.ts')).exhaustive(reference, options, context);
+        return (await import('./hunt.ts')).huntCommand(reference, options, context);
+      }),
     );
 };

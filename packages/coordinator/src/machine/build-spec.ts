@@ -83,7 +83,7 @@ const guaranteeOf = (scenario: Scenario, strategy: string, overrides: SpecOverri
 };
 
 /** The protocol's options with their defaults. Throws InputError for one that it does not have, or of another type. */
-const optionsOf = (scenario: Scenario, protocol: Protocol): Readonly<Record<string, unknown>> => {
+export const optionsOf = (scenario: Scenario, protocol: Protocol): Readonly<Record<string, unknown>> => {
   const defaults: Record<string, unknown> = { multicast: false, ...protocol.options };
   const given = scenario.replication.protocolOptions;
   for (const [key, value] of Object.entries(given)) {
@@ -199,8 +199,7 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
   const plans = scenario.kernel.writers.map((writer, index): WriterSpec => {
     if (writer.kind === 'recorded') return kernel.trace!.writer;
     const where = fieldOf(scenario, `kernel.writers.${index}`);
-    const pageBytes = GRANULES[machine.stage2.granule].bytes;
-    const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, pageBytes, seed, where, index };
+    const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, seed, where, index };
     if (writer.kind === 'synthetic') return planSyntheticWriter(context, requestOf(writer));
     return planPatchWriter(context, requestOf(writer), writer.kind);
   });
