@@ -92,7 +92,7 @@ export class HypervisorProcess extends link.Process {
   /** From here on events go to `sink`. */
   traceTo(sink: link.TraceSink): void {
     this.trace = sink;
-    this.tally.listener = (what, name) => sink.add(this.now, link.TRACE_FAULT, this.id, what, 0, 0, name);
+    this.tally.listener = (what, name, at) => sink.add(at ?? this.now, link.TRACE_FAULT, this.id, what, 0, 0, name);
   }
 
   private newHost(): ProtocolHost {

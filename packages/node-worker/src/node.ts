@@ -196,7 +196,7 @@ export class NodeProcess extends link.Process {
   traceTo(sink: link.TraceSink): void {
     const { id } = this;
     this.trace = sink;
-    this.tally.listener = (what, name) => sink.add(this.now, link.TRACE_FAULT, id, what, 0, 0, name);
+    this.tally.listener = (what, name, at) => sink.add(at ?? this.now, link.TRACE_FAULT, id, what, 0, 0, name);
     this.applyLog.listener = (kind, subject, number, at) =>
       sink.add(at, link.TRACE_APPLIED, id, kind, subject, number, null);
     this.observations.listener = ({ id: rule, message, timePs }) =>

@@ -51,6 +51,8 @@ export interface WorkloadSpec {
   /** Touches of other RAM, and of MMIO, per fetched group. */
   readonly data: number;
   readonly mmio: number;
+  /** The cores that walk (numbered over all nodes); null: all. */
+  readonly cpus: readonly number[] | null;
 }
 
 /** Everything that a run depends on, the seed included: plain data, so that it can be handed to another thread. */

@@ -80,7 +80,8 @@ export class Walk {
     cpu.patience = PATIENCE;
     cpu.pc = this.node.picker.pick(cpu.random);
     cpu.asleep = true;
-    if (this.activePs === 0) cpu.time = Infinity;
+    const { cpus } = this.node.spec.workload;
+    if (this.activePs === 0 || (cpus !== null && !cpus.includes(cpu.cpu))) cpu.time = Infinity;
     else {
       cpu.time = cpu.random.below(DUTY_PERIOD_PS);
     }

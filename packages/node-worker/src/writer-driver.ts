@@ -11,7 +11,14 @@ import {
 import { CoreCpu } from './core-cpu.ts';
 import type { NodeProcess } from './node.ts';
 
+/** Whether a writer performs its `k`-th action. */
+const performs = ({ only }: PatchWriter | SyntheticWriter, k: number): boolean => only === null || only.includes(k);
+/** Behind its last action. */
+const endOf = ({ only }: PatchWriter | SyntheticWriter): number => (only === null ? Infinity : (only.at(-1) ?? -1) + 1);
+
 const MAX_AGENTS = 4096;
+/** Random choices of one synthetic store: form, place, offset. */
+const DRAWS = 3;
 /** By then every node knows that the writers begin: longer than any message between nodes. */
 const NEWS_PS = 10_000_000;
 
@@ -88,7 +95,9 @@ export class WriterDriver {
 
   private ownActions(writer: PatchWriter): number {
     let count = 0;
-    for (let k = 0; k < writer.actions!; k++) if (this.isOwn(writer.items[k % writer.items.length]!.cpu)) count++;
+    for (let k = 0; k < writer.actions!; k++) {
+      if (this.isOwn(writer.items[k % writer.items.length]!.cpu) && performs(writer, k)) count++;
+    }
     return count;
   }
 
@@ -96,8 +105,8 @@ export class WriterDriver {
   private scheduleNext(index: number, writer: PatchWriter, now: number): void {
     const { items, actions, intervalPs, startPs } = writer;
     let k = this.nextAction[index]! + 1;
-    const end = actions ?? k + items.length;
-    while (k < end && !this.isOwn(items[k % items.length]!.cpu)) k++;
+    const end = Math.min(actions ?? Infinity, writer.only === null ? k + items.length : endOf(writer));
+    while (k < end && !(this.isOwn(items[k % items.length]!.cpu) && performs(writer, k))) k++;
     if (k >= end) return;
     this.nextAction[index] = k;
     const time = Math.max(now, this.origin + startPs + k * intervalPs);
@@ -132,11 +141,28 @@ export class WriterDriver {
     for (const [agent, vcpu] of agents.entries()) {
       const own = actions === null ? Infinity : Math.floor((actions - agent + agents.length - 1) / agents.length);
       if (!this.isOwn(vcpu) || own <= 0) continue;
-      if (actions !== null) this.outstanding += own;
+      for (let done = 0; actions !== null && done < own; done++) {
+        if (performs(writer, done * agents.length + agent)) this.outstanding++;
+      }
       const random = new Random(this.node.spec.seed, 'synthetic', index * MAX_AGENTS + agent);
-      this.agents.set(index * MAX_AGENTS + agent, { done: 0, own, random });
-      const due = this.origin + startPs + Math.floor((agent * intervalPs) / agents.length);
+      const state = { done: 0, own, random };
+      this.agents.set(index * MAX_AGENTS + agent, state);
+      if (!this.skip(writer, agent, state)) continue;
+      const due = this.origin + startPs + Math.floor((state.done + agent / agents.length) * intervalPs);
       this.node.postLocal(due, link.BEGIN_ACTION, index, agent);
+    }
+  }
+
+  /** Leaves out what an agent does not perform, with the choices that it would have made. False: nothing is left. */
+  private skip(writer: SyntheticWriter, agent: number, state: AgentState): boolean {
+    const count = writer.agents.length;
+    const end = endOf(writer);
+    for (;;) {
+      const k = state.done * count + agent;
+      if (state.done >= state.own || k >= end) return false;
+      if (performs(writer, k)) return true;
+      for (let draw = 0; draw < DRAWS; draw++) state.random.next();
+      state.done++;
     }
   }
 
@@ -161,7 +187,7 @@ export class WriterDriver {
     yield storeSynthetic(this.cores[core]!, form, offset, data, writer.sync);
     state.done++;
     this.finished(state.own !== Infinity);
-    if (state.done === state.own) return;
+    if (!this.skip(writer, agent, state)) return;
     const due =
       this.origin + writer.startPs + Math.floor((state.done + agent / writer.agents.length) * writer.intervalPs);
     const next = Math.max(due, cpu.time);

@@ -2,7 +2,7 @@ import { TableMemo, watchTables } from '@numalab/checkers';
 import { InlineMachine } from '../engine/inline.ts';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { type JudgedRun, judgeRaw } from '../engine/run-machine.ts';
-import { buildSpec, type PreparedMachine } from '../machine/build-spec.ts';
+import { buildSpec, type PreparedMachine, type SpecOverrides } from '../machine/build-spec.ts';
 import { type Cell, faultsOf, scheduleOf } from './cell.ts';
 
 /** The machine of a cell, which is set back for the next seed instead of being built anew. */
@@ -12,15 +12,18 @@ export class SeedMachine {
   private spent: PreparedMachine | null = null;
   private readonly memo = new TableMemo();
 
-  /** Runs one seed of a cell and judges it. Throws InputError if the scenario cannot be built. */
-  run(cell: Cell, seed: number): JudgedRun {
+  /**
+   * Runs one seed of a cell and judges it. `changes` stand for what the scenario says; `watch` is called before the first
+   * event. Throws InputError if the scenario cannot be built.
+   */
+  run(cell: Cell, seed: number, changes: SpecOverrides = {}, watch?: (machine: InlineMachine) => void): JudgedRun {
     // What was prepared for a cell hangs on the object: an equal one that came later, in another message, would not find it.
     if (this.cell?.hash !== cell.hash) {
       this.forget();
       this.cell = cell;
     }
     try {
-      return this.judged(this.cell, seed);
+      return this.judged(this.cell, seed, changes, watch);
     } catch (error) {
       this.forget();
       throw error;
@@ -32,9 +35,9 @@ export class SeedMachine {
     this.spent = null;
   }
 
-  private judged(cell: Cell, seed: number): JudgedRun {
+  private judged(cell: Cell, seed: number, changes: SpecOverrides, look?: (machine: InlineMachine) => void): JudgedRun {
     const { scenario } = cell;
-    const drawn = { faults: faultsOf(cell, seed), schedule: scheduleOf(cell, seed) };
+    const drawn = { faults: faultsOf(cell, seed), schedule: scheduleOf(cell, seed), ...changes };
     const prepared = buildSpec(scenario, seed, drawn, this.spent);
     const { spec, watch } = prepared;
     const protocol = loadProtocol(spec.protocol);
@@ -43,6 +46,7 @@ export class SeedMachine {
       this.machine.checkpoint();
     } else this.machine.reset(spec, protocol, watch);
     this.spent = prepared;
+    look?.(this.machine);
     return judgeRaw(spec, this.machine.runShort(), scenario.checks, this.memo);
   }
 }

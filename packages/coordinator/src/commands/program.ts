@@ -15,6 +15,7 @@ import {
 } from './options.ts';
 import { addCampaign } from './program-campaign.ts';
 import { addHunt } from './program-hunt.ts';
+import { addShrink } from './program-shrink.ts';
 import { addTrace } from './program-trace.ts';
 
 const LAST_NODE = 127;
@@ -210,6 +211,7 @@ export const main = async (args: readonly string[], context: CommandContext): Pr
   addReplay(program, run);
   addHunt(program, run);
   addTrace(program, run);
+  addShrink(program, run);
   addCampaign(program, run);
   addTables(program, run);
   addInspection(program, run);

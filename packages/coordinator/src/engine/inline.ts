@@ -31,7 +31,15 @@ export interface RawRun {
 const TURN_MS = 50;
 
 /** What a seed decides; all else must be the same for a machine to be used again. */
-const OF_SEED: ReadonlySet<string> = new Set(['seed', 'writers', 'faults', 'schedule', 'protocol', 'guarantee']);
+const OF_SEED: ReadonlySet<string> = new Set([
+  'seed',
+  'writers',
+  'workload',
+  'faults',
+  'schedule',
+  'protocol',
+  'guarantee',
+]);
 
 const assertSameMachine = (before: MachineSpec, after: MachineSpec): void => {
   for (const key of Object.keys(after) as (keyof MachineSpec)[]) {
@@ -47,7 +55,7 @@ export class InlineMachine {
   bootMs: number;
   windows = 0;
   private readonly hardware: readonly NodeHardware[];
-  private spec: MachineSpec;
+  spec: MachineSpec;
   private readonly windowPs: number;
   private readonly lookahead: Float64Array | null;
   private readonly limits: Float64Array;

@@ -32,6 +32,9 @@ export interface SpecOverrides {
   readonly faults?: readonly Fault[];
   /** Who gets less time, instead of what the scenario says: for choices that a seed draws. */
   readonly schedule?: readonly ScheduleChoice[];
+  /** What writes, and how much the cores do, instead of what the scenario says: for runs that leave a part of it out. */
+  readonly writers?: readonly Writer[];
+  readonly workload?: Scenario['workload'];
 }
 
 /** A machine that is ready to be built, and what a report must say about it. */
@@ -227,14 +230,20 @@ export const buildSpec = (
   spent: PreparedMachine | null = null,
 ): PreparedMachine => {
   const { kernel, machine, outsideStores } = prepared(scenario, overrides);
-  const writers = planWriters(scenario, kernel, seed);
+  const { workload = scenario.workload } = overrides;
+  const wanted: Scenario = {
+    ...scenario,
+    workload,
+    kernel: { ...scenario.kernel, writers: overrides.writers ?? scenario.kernel.writers },
+  };
+  const writers = planWriters(wanted, kernel, seed);
   // What is run for comparison is what it would be if nothing broke.
-  const faults = overrides.strategy === 'none' ? null : faultPlan(scenario, overrides.faults ?? scenario.faults, seed);
+  const faults = overrides.strategy === 'none' ? null : faultPlan(wanted, overrides.faults ?? scenario.faults, seed);
   const stalls = overrides.strategy === 'none' ? null : scheduleOf(scenario, overrides.schedule ?? scenario.schedule);
   const reusable = spent !== null && spent.image === kernel.image;
   if (reusable) remarkWatched(spent.watch, spent.spec.writers, writers);
   return {
-    spec: { ...machine, seed, writers, faults, schedule: stalls },
+    spec: { ...machine, workload, seed, writers, faults, schedule: stalls },
     image: kernel.image,
     watch: reusable ? spent.watch : watchMap(kernel.image.words.length, writers),
     notes: kernel.notes,

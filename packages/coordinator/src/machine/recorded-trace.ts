@@ -90,8 +90,8 @@ const storesOf = (trace: RecordedTrace, rows: Int32Array): WordStores => {
   return { words: Int32Array.from(words), values: Uint32Array.from(values) };
 };
 
-const refuseSettings = ({ at, writes, cpus }: RecordedRequest, where: string): void => {
-  const settings = { at, writes, cpus };
+const refuseSettings = ({ at, writes, cpus, only }: RecordedRequest, where: string): void => {
+  const settings = { at, writes, cpus, only };
   for (const [key, value] of Object.entries(settings)) {
     if (value !== null)
       throw new InputError(`${where}.${key}`, 'does not go with kind recorded: the trace itself says it');

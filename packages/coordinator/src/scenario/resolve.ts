@@ -70,6 +70,8 @@ const resolveWriter = (
   for (const [place, cpu] of (input.cpus ?? []).entries()) {
     if (cpu >= vcpus) context.fail([...at, 'cpus', place], `vCPU ${cpu} is beyond the last of ${vcpus}, ${vcpus - 1}`);
   }
+  if (input.only !== null && context.mode === 'live')
+    context.fail([...at, 'only'], 'is for sim, where actions have an order');
   const rate = input.rate ?? (context.mode === 'live' || input.kind === 'recorded' ? 'max' : DEFAULT_RATE);
   if (input.kind === 'synthetic') return { ...input, rate, forms: resolveForms(input.forms, input.width, at, context) };
   if (input.kind !== 'recorded') return { ...input, rate };
@@ -175,6 +177,11 @@ export const resolveScenario = (
   if (input.replication.strategy === 'stage1') checkStage1(machine, context);
   checkSchedule(input, machine, context);
   const { duration, ...workload } = input.workload;
+  const vcpus = machine.nodes * machine.coresPerNode;
+  for (const [place, cpu] of (workload.cpus ?? []).entries()) {
+    if (cpu >= vcpus)
+      context.fail(['workload', 'cpus', place], `vCPU ${cpu} is beyond the last of ${vcpus}, ${vcpus - 1}`);
+  }
   return {
     name,
     file: source,

@@ -14,6 +14,8 @@ interface WriterCommon {
   readonly writes: number | null;
   /** The vCPUs it runs on (numbered over all nodes); null: all, in turn. */
   readonly cpus: readonly number[] | null;
+  /** Which of its actions it performs, counted from 0; null: all. Leaving one out changes nothing about the others. */
+  readonly only: readonly number[] | null;
 }
 
 /** Static keys: their sites change between NOP and B, then all CPUs are kicked. */
@@ -191,6 +193,8 @@ export interface WorkloadScenario {
   readonly data: number;
   /** Touches of MMIO per fetched group of four words, 0 to 1. */
   readonly mmio: number;
+  /** The vCPUs that walk (numbered over all nodes); null: all. */
+  readonly cpus: readonly number[] | null;
 }
 
 /** A planned or drawn fault. Times in picoseconds; null: the scenario does not say. */

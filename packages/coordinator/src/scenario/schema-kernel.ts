@@ -9,6 +9,11 @@ const common = {
   at: duration().nullable().default(null).describe('Start at this time, once'),
   writes: whole(0, MAX_COUNT).nullable().default(null).describe('End after so many writes'),
   cpus: z.array(whole(0, 8191)).min(1).nullable().default(null).describe('vCPUs it runs on; default: all, in turn'),
+  only: z
+    .array(whole(0, MAX_COUNT))
+    .nullable()
+    .default(null)
+    .describe('Which of its actions it performs, from 0; default: all'),
 };
 
 const count = (of: string) => whole(1, MAX_COUNT).nullable().default(null).describe(`How many ${of}; default: all`);

@@ -76,6 +76,7 @@ const workloadSchema = z
     callDepth: whole(1, 256).default(16).describe('Depth of the call stack'),
     loads: fraction().default(0.25).describe('Share of literal loads and ADRPs that are followed by the load'),
     data: fraction().default(0.0002).describe('Touches of other RAM per fetched group of four words'),
+    cpus: z.array(whole(0, 8191)).nullable().default(null).describe('vCPUs that execute the walk; default: all'),
     mmio: fraction().default(0).describe('Touches of MMIO per fetched group of four words'),
   })
   .prefault({})

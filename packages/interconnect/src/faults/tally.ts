@@ -23,7 +23,7 @@ interface Counts {
 /** Counts what becomes of faults in one process. */
 export class TallyKeeper {
   /** Told of everything that is counted: 0 it hit something, 1 it was noticed, 2 the damage was undone. */
-  listener: ((what: number, name: string) => void) | null = null;
+  listener: ((what: number, name: string, at: number | null) => void) | null = null;
   private readonly counts = new Map<string, Counts>();
 
   private of(name: string): Counts {
@@ -39,12 +39,12 @@ export class TallyKeeper {
     const counts = this.of(name);
     counts.fired++;
     if (counts.firstPs < 0) counts.firstPs = at;
-    this.listener?.(0, name);
+    this.listener?.(0, name, at);
   }
 
   detected(name: string): void {
     this.of(name).detected++;
-    this.listener?.(1, name);
+    this.listener?.(1, name, null);
   }
 
   /** Noticed and undone. */
@@ -52,7 +52,7 @@ export class TallyKeeper {
     const counts = this.of(name);
     counts.detected++;
     counts.repaired++;
-    this.listener?.(2, name);
+    this.listener?.(2, name, null);
   }
 
   tally(): FaultTally {

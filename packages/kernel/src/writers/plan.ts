@@ -11,6 +11,7 @@ export interface WriterRequest {
   readonly at: number | null;
   readonly writes: number | null;
   readonly cpus: readonly number[] | null;
+  readonly only?: readonly number[] | null;
   readonly keys?: number | null;
   readonly batch?: number;
   readonly sites?: number | null;
@@ -234,6 +235,9 @@ const actionsFor = (items: readonly PatchItem[], request: WriterRequest): number
   return actions;
 };
 
+const onlyOf = ({ only }: WriterRequest): readonly number[] | null =>
+  only === undefined || only === null ? null : [...only].sort((x, y) => x - y);
+
 const interval = (rate: number | 'max'): number => (rate === 'max' ? 0 : Math.round(PICOSECONDS / rate));
 
 /**
@@ -247,7 +251,7 @@ export const planPatchWriter = (context: PlanContext, request: WriterRequest, ki
   const order = drawn(cpus, cpus.length, random);
   const items = lists.map((stores, i) => ({ cpu: order[i % order.length]!, stores }));
   const actions = actionsFor(items, request);
-  return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0 };
+  return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0, only: onlyOf(request) };
 };
 
 const formId = (form: StoreForm): string => form.name.replaceAll(' ', '_');
@@ -296,6 +300,7 @@ export const planSyntheticWriter = (context: PlanContext, request: WriterRequest
     intervalPs: interval(request.rate) * agents.length,
     startPs: request.at ?? 0,
     actions,
+    only: onlyOf(request),
   };
 };
 

@@ -28,6 +28,8 @@ export interface PatchWriter {
   readonly startPs: number;
   /** Actions in all; null: until the duration is over. */
   readonly actions: number | null;
+  /** Which actions are performed, ascending; null: all. */
+  readonly only: readonly number[] | null;
 }
 
 /** A synthetic store: one instruction at `gadget` aimed at one of the places. */
@@ -51,6 +53,8 @@ export interface SyntheticWriter {
   readonly intervalPs: number;
   readonly startPs: number;
   readonly actions: number | null;
+  /** Which actions are performed, ascending: the n-th of agent i is n × agents + i; null: all. */
+  readonly only: readonly number[] | null;
 }
 
 /** The recorded writer: rows of a trace, in order. */

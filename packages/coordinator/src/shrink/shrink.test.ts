@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { makeCell } from '../campaign/cell.ts';
+import { SeedMachine } from '../campaign/seed-machine.ts';
+import { runScenario } from '../result/run-scenario.ts';
+import { loadScenario, parseScenario, scenarioYaml } from '../scenario/index.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { shrink } from './shrink.ts';
+
+const SET = [
+  'workload.duration=60us',
+  'kernel.writers=[{ kind: jump-label, rate: 200k/s, keys: 3, batch: 1 }, { kind: synthetic, rate: 300k/s, sites: 4, inFlight: 2 }]',
+];
+
+/** What is written in a run, by vCPU and its count of submissions. */
+const writesOf = (scenario: Scenario): Map<string, string> => {
+  const { raw } = new SeedMachine().run(makeCell(scenario, 'none'), 3);
+  return new Map(
+    raw.hypervisor.journal.map(({ write: { word, words, origin }, core }) => [`${word} ${words}`, `${origin} ${core}`]),
+  );
+};
+
+describe('what is left out of a run', () => {
+  it('leaves the choices of writers as they were', () => {
+    const whole = loadScenario('small', { set: SET });
+    const [labels, synthetic] = whole.kernel.writers;
+    const all = writesOf(whole);
+    const without = writesOf({
+      ...whole,
+      kernel: {
+        ...whole.kernel,
+        writers: [
+          { ...labels!, only: [] },
+          { ...synthetic!, only: [3, 5, 8] },
+        ],
+      },
+    });
+    expect(all.size).toBeGreaterThan(12);
+    expect(without.size).toBe(3);
+    // The same words get the same values from the same vCPUs.
+    for (const [write, origin] of without) expect([write, all.get(write)]).toEqual([write, origin]);
+  });
+
+  it('leaves what faults hit as it was', () => {
+    const hits = (...faults: readonly string[]): readonly [number, number | null] => {
+      const scenario = loadScenario('small', { set: [...SET, `faults=[${faults.join(', ')}]`] });
+      const run = new SeedMachine().run(makeCell(scenario, 'none'), 3);
+      const fault = run.faults.find(({ kind }) => kind === 'queue')!;
+      return [fault.fired, fault.timePs];
+    };
+    const queue = '{ kind: queue, target: 1, probability: 0.3, during: [5us, 20us] }';
+    const alone = hits(queue);
+    expect(alone[0]).toBeGreaterThan(0);
+    const late = '{ kind: drop, probability: 0.5, during: [40us, 50us] }';
+    expect(hits(late, queue)).toEqual(alone);
+    expect(hits(late, queue, '{ kind: pause, target: 0, at: 45us }')).toEqual(alone);
+  });
+});
+
+describe('shrink', () => {
+  it('leaves one write and the one fault that matter, which fail in the same way when they are run again', async () => {
+    const bug = [
+      'bugs=["56"]',
+      'faults=[{ kind: pause, target: 0, at: 10us, for: 3us }, { kind: flip-message, target: "hyp>1", match: protocol, probability: 0.5 }, { kind: duplicate, probability: 0.1 }]',
+      'schedule=[{ target: cpu 1, during: [1us, 9us], slow: 4 }, { target: hyp, during: [20us, 24us] }]',
+      'comparison=false',
+    ];
+    const scenario = loadScenario('small', { set: [...SET, ...bug] });
+    const whole = await runScenario(scenario, { seed: 1 });
+    expect(whole.verdict).toBe('fail');
+    const shrunk = await shrink(scenario, { seed: 1, jobs: 1 });
+    expect(shrunk.complete).toBe(true);
+    expect(shrunk.after).toMatchObject({ actions: 1, faults: 1, choices: 0 });
+    expect(shrunk.after.events).toBeLessThan(whole.events / 3);
+    expect(shrunk.necessity.map(({ decision, cause }) => [decision.kind, cause === shrunk.cause])).toEqual([
+      ['action', false],
+      ['fault', false],
+    ]);
+    const again = await runScenario(parseScenario(scenarioYaml(shrunk.scenario)), { seed: shrunk.seed });
+    expect(again.violations[0]!.message).toBe(shrunk.message);
+    // It does not depend on how many trials run side by side.
+    const side = await shrink(scenario, { seed: 1, jobs: 2 });
+    expect([side.seed, scenarioYaml(side.scenario)]).toEqual([shrunk.seed, scenarioYaml(shrunk.scenario)]);
+  }, 30_000);
+
+  it('refuses a run that passes', async () => {
+    await expect(shrink(loadScenario('small'), { seed: 1, jobs: 1 })).rejects.toThrow(/does not fail/);
+  });
+
+  it('gives the smallest so far when it is cut off', async () => {
+    const scenario = loadScenario('small', {
+      set: [...SET, 'bugs=["9"]', 'machine.ctr={ idc: false, dic: false }', 'workload.duty=0.5'],
+    });
+    const stop = new AbortController();
+    const { interrupted, complete, after, before } = await shrink(scenario, {
+      seed: 1,
+      jobs: 1,
+      signal: stop.signal,
+      progress: () => stop.abort(),
+    });
+    expect([interrupted, complete]).toEqual([true, false]);
+    expect(after.events).toBeLessThanOrEqual(before.events);
+  });
+});
