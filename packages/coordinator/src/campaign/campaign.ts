@@ -14,7 +14,7 @@ import { type Fleet, type Lease, LeaseLost, type LeaseOutcome } from './lease.ts
 import { LocalFleet } from './local-fleet.ts';
 import { type SeedRange, SeedSet, seedCount } from './seed-set.ts';
 import { Tally } from './tally.ts';
-import { tallyOfError } from './tally-run.ts';
+import { MARK_NAMES, tallyOfError } from './tally-run.ts';
 
 /** How far a campaign is. */
 export interface CampaignProgress {
@@ -27,6 +27,10 @@ export interface CampaignProgress {
   readonly remainingSeconds: number | null;
   /** How many leases can be under way. */
   readonly slots: number;
+  /** Kinds of faults that have fired so far. */
+  readonly faultKinds: number;
+  /** Situations that should be reached sometimes: how many were, of how many. */
+  readonly marks: readonly [reached: number, of: number];
 }
 
 /** What a campaign runs, where, and whom it tells. */
@@ -171,7 +175,15 @@ class Campaign {
       perSecond,
       remainingSeconds: done === this.resumed ? null : (requested - done) / perSecond,
       slots,
+      faultKinds: this.distinct(({ faultsFired }) => faultsFired),
+      marks: [this.distinct(({ marks }) => marks), MARK_NAMES.length],
     });
+  }
+
+  /** How many names were counted at least once, in any cell. */
+  private distinct(countsOf: (tally: Tally) => Readonly<Record<string, number>>): number {
+    const names = this.cells.flatMap(({ tally }) => Object.entries(countsOf(tally)));
+    return new Set(names.flatMap(([name, count]) => (count > 0 ? [name] : []))).size;
   }
 
   private done(): number {

@@ -16,11 +16,14 @@ export const formatSeconds = (seconds: number): string => {
 export const formatRate = (perSecond: number): string =>
   perSecond >= 100 ? `${formatCount(Math.round(perSecond))}/s` : `${Number(perSecond.toPrecision(3))}/s`;
 
-const textOf = ({ done, requested, failures, perSecond, remainingSeconds, slots }: CampaignProgress): string => {
+const textOf = (progress: CampaignProgress): string => {
+  const { done, requested, failures, perSecond, remainingSeconds, slots, faultKinds, marks } = progress;
   const percent = Math.floor((done / requested) * 100);
   const parts = [`${formatCount(done)} of ${formatCount(requested)} runs (${percent} %)`];
   if (remainingSeconds !== null) parts.push(formatRate(perSecond));
   if (failures > 0) parts.push(`${failures} ${failures === 1 ? 'cause' : 'causes'} of failure`);
+  if (faultKinds > 0) parts.push(`${faultKinds} kinds of faults fired`);
+  if (done > 0) parts.push(`${marks[0]} of ${marks[1]} goals reached`);
   if (remainingSeconds !== null && done < requested) parts.push(`${formatSeconds(remainingSeconds)} left`);
   if (slots === 0) parts.push('no worker yet');
   return parts.join(', ');
