@@ -66,6 +66,8 @@ export interface Shrunk {
 
 /** Seeds that a smaller machine is tried with, beside the run's own. */
 const OTHER_SEEDS = 20;
+/** Milliseconds per second of all the time that looking for a smaller machine may take. */
+const MACHINE_SHARE = 300;
 /** Virtual time after a finding that a run is cut off at. */
 const MARGIN_PS = 2_000_000;
 /** Hits of a fault by chance that are told apart at most. */
@@ -109,7 +111,10 @@ class Search {
   }
 
   /** Takes the first of some scenarios, each with some seeds, that fails in the same way. */
-  private async firstOf(tries: readonly { readonly scenario: Scenario; readonly seed: number }[]): Promise<boolean> {
+  private async firstOf(
+    tries: readonly { readonly scenario: Scenario; readonly seed: number }[],
+    until = Infinity,
+  ): Promise<boolean> {
     const found = await this.trials.first(
       tries.map(
         ({ scenario, seed }) =>
@@ -117,6 +122,7 @@ class Search {
             trialOf(scenario, seed, true),
       ),
       this.cause,
+      until,
     );
     if (found === null) return false;
     const { scenario, seed } = tries[found.index]!;
@@ -125,11 +131,12 @@ class Search {
   }
 
   /** A smaller machine draws other random numbers, so more than one seed gets its chance. */
-  async shrinkMachine(): Promise<void> {
+  async shrinkMachine(until: number): Promise<void> {
     const { scenario, seed } = this.plan;
     const seeds = [seed, ...Array.from({ length: OTHER_SEEDS }, (_, i) => i + 1).filter((other) => other !== seed)];
     await this.firstOf(
       smallerMachines(scenario).flatMap((smaller) => seeds.map((one) => ({ scenario: smaller, seed: one }))),
+      until,
     );
   }
 
@@ -245,7 +252,8 @@ export const shrink = async (scenario: Scenario, options: ShrinkOptions): Promis
     const search = new Search(trials, { scenario: whole, seed, decisions }, outcome, progress ?? (() => {}));
     const before = sizeOf(whole, decisions, outcome.events);
     await search.shrinkDuration();
-    await search.shrinkMachine();
+    // Where no smaller machine does, that must not take the time that the rest needs.
+    await search.shrinkMachine(performance.now() + seconds * MACHINE_SHARE);
     await search.shrinkDuration();
     await search.shrinkDecisions();
     await search.tellHitsApart();

@@ -41,9 +41,9 @@ export class Trials {
 
   /**
    * The first of `trials` that fails for `cause`, and it is the first however many run side by side; null if none does, or
-   * time is over before it is found.
+   * time, or the share of it that ends at `until`, is over before it is found.
    */
-  async first(trials: readonly (() => Trial)[], cause: string): Promise<Found | null> {
+  async first(trials: readonly (() => Trial)[], cause: string, until = Infinity): Promise<Found | null> {
     let found: Found | null = null;
     let next = 0;
     const running = new Set<Promise<void>>();
@@ -56,7 +56,7 @@ export class Trials {
     };
     const end = (): number => (found === null ? trials.length : found.index);
     for (;;) {
-      while (running.size < this.jobs && next < end() && !this.over) start(next++);
+      while (running.size < this.jobs && next < end() && !this.over && performance.now() < until) start(next++);
       if (running.size === 0) return found;
       await Promise.race(running);
     }
