@@ -72,8 +72,8 @@ describe('shrink', () => {
     expect(shrunk.after).toMatchObject({ actions: 1, faults: 1, choices: 0 });
     expect(shrunk.after.events).toBeLessThan(whole.events / 3);
     expect(shrunk.necessity.map(({ decision, cause }) => [decision.kind, cause === shrunk.cause])).toEqual([
-      ['action', false],
       ['fault', false],
+      ['action', false],
     ]);
     const again = await runScenario(parseScenario(scenarioYaml(shrunk.scenario)), { seed: shrunk.seed });
     expect(again.violations[0]!.message).toBe(shrunk.message);

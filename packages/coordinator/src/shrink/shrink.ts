@@ -66,6 +66,8 @@ export interface Shrunk {
 
 /** Seeds that a smaller machine is tried with, beside the run's own. */
 const OTHER_SEEDS = 20;
+/** Milliseconds after all other trials for seeing what happens without what is left. */
+const LAST_MS = 5000;
 /** Milliseconds per second of all the time that looking for a smaller machine may take. */
 const MACHINE_SHARE = 300;
 /** Virtual time after a finding that a run is cut off at. */
@@ -188,12 +190,14 @@ class Search {
   }
 
   /** What happens without each fault, choice and action that is left. */
-  async necessity(): Promise<Necessity[]> {
+  async necessity(until: number, isStopped: () => boolean): Promise<Necessity[]> {
     const { decisions } = this.plan;
+    const ranks = { fault: 0, choice: 1, action: 2, walk: 3, probe: 3 };
     const results: Necessity[] = [];
-    for (const decision of decisions) {
+    for (const decision of decisions.toSorted((x, y) => ranks[x.kind] - ranks[y.kind])) {
       if (decision.kind === 'walk' || decision.kind === 'probe') continue;
-      if (this.trials.over && decision.kind === 'action') continue;
+      // What is not known is not said.
+      if (performance.now() > until || isStopped()) break;
       const plan = { ...this.plan, decisions: decisions.filter((other) => other !== decision) };
       const { verdict, cause } = await this.trials.run(trialOfPlan(plan));
       results.push({ decision, verdict, cause });
@@ -259,7 +263,7 @@ export const shrink = async (scenario: Scenario, options: ShrinkOptions): Promis
     await search.tellHitsApart();
     await search.shrinkDecisions();
     const complete = !isOver();
-    const necessity = await search.necessity();
+    const necessity = await search.necessity(deadline + LAST_MS, () => signal?.aborted === true);
     const { plan } = search;
     const smallest = scenarioOf(plan);
     return {

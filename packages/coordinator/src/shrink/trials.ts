@@ -43,7 +43,7 @@ export class Trials {
    * The first of `trials` that fails for `cause`, and it is the first however many run side by side; null if none does, or
    * time, or the share of it that ends at `until`, is over before it is found.
    */
-  async first(trials: readonly (() => Trial)[], cause: string, until = Infinity): Promise<Found | null> {
+  async first(trials: readonly (() => Trial)[], cause: string, until: number = Infinity): Promise<Found | null> {
     let found: Found | null = null;
     let next = 0;
     const running = new Set<Promise<void>>();
