@@ -14,6 +14,8 @@ export interface Measured {
   /** Reachable table pages of each node. */
   readonly tablePages: readonly number[];
   readonly reservedPages: number;
+  /** What EL2 takes of each node for them. */
+  readonly poolBytes: number;
   /** Bytes of all leaves of the first and the last node by size of leaf, contiguous groups being one. */
   readonly leaves: readonly Readonly<Record<string, number>>[];
 }
@@ -50,6 +52,7 @@ const measure = (reference: string): Measured => {
     replicaBytes: (spec.nodes - 1) * words.byteLength,
     tablePages: nodes.map((node) => tablePages(node).length),
     reservedPages: layout.poolPages,
+    poolBytes: layout.poolBytes,
     leaves: [nodes[0]!, nodes.at(-1)!].map(leavesOf),
   };
 };

@@ -46,7 +46,7 @@ describe('64 nodes of 512 GiB with all memory mapped', () => {
       expect(large / total).toBeGreaterThan(0.99);
       // Less than 2 MiB at either end of each replica and pool is left to pages.
       expect((mapped['4096'] ?? 0) + (mapped['65536'] ?? 0)).toBeLessThan(NODES * 4 * 2 * 2 ** 20);
-      const owned = measured.reservedPages * 4096 * NODES + measured.replicaBytes;
+      const owned = measured.poolBytes * NODES + measured.replicaBytes;
       expect(unmapped).toBeGreaterThanOrEqual(owned);
       expect(unmapped).toBeLessThan(owned + 2 ** 20);
     }

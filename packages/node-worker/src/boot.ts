@@ -84,12 +84,11 @@ export const imageWords = (spec: MachineSpec, layout: MachineLayout): Uint32Arra
 
 /** Ranges of IPA that belong to EL2 on every node: pools and replicas, at their own PA, and holes. */
 export const ownedRanges = (spec: MachineSpec, layout: MachineLayout): IpaRange[] => {
-  const granule = GRANULES[spec.granule];
   const ranges: IpaRange[] = [];
-  const { copyPa, poolPa, poolPages, spanStart, spanEnd, imageIpa } = layout;
+  const { copyPa, poolPa, poolBytes, spanStart, spanEnd, imageIpa } = layout;
   for (let node = 0; node < spec.nodes; node++) {
     if (node > 0) ranges.push({ start: copyPa[node]!, end: copyPa[node]! + spanEnd - spanStart });
-    ranges.push({ start: poolPa[node]!, end: poolPa[node]! + poolPages * granule.bytes });
+    ranges.push({ start: poolPa[node]!, end: poolPa[node]! + poolBytes });
   }
   for (const range of spec.kernel.ranges) {
     if (range.kind === 'hole') ranges.push({ start: imageIpa + range.start, end: imageIpa + range.end });

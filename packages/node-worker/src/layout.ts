@@ -19,6 +19,8 @@ export interface MachineLayout {
   /** The pages from which EL2 takes a node's stage-2 tables: PA on each node. */
   readonly poolPa: readonly number[];
   readonly poolPages: number;
+  /** What EL2 takes from the host for a pool: rounded up to 2 MiB, so that blocks around it stay whole. */
+  readonly poolBytes: number;
   /** The kernel's stage-1 tables that each node uses: node 0's, behind the image, or its own below its copy. */
   readonly stage1Pa: readonly number[];
   readonly stage1Bytes: number;
@@ -78,5 +80,5 @@ export const layOut = (spec: MachineSpec): MachineLayout => {
     else if (ownTables) ramEnd.push(stage1Pa[node]!);
     else ramEnd.push(node === 0 ? poolPa[0]! : copyPa[node]!);
   }
-  return { imageIpa, spanStart, spanEnd, copyPa, poolPa, poolPages, stage1Pa, stage1Bytes, ramEnd };
+  return { imageIpa, spanStart, spanEnd, copyPa, poolPa, poolPages, poolBytes, stage1Pa, stage1Bytes, ramEnd };
 };

@@ -26,7 +26,7 @@ export const judgeTables = (
   const replicas: { node: number; start: number; end: number }[] = [];
   for (let node = 0; node < spec.nodes; node++) {
     const pool = layout.poolPa[node]!;
-    donated.push({ start: pool, end: pool + layout.poolPages * page, what: `the pool of node ${node}` });
+    donated.push({ start: pool, end: pool + layout.poolBytes, what: `the pool of node ${node}` });
     if (node === 0) continue;
     const start = layout.copyPa[node]!;
     const end = start + layout.spanEnd - layout.spanStart;

@@ -7,7 +7,7 @@ import {
   type WriterRequest,
   type WriterSpec,
 } from '@numalab/kernel';
-import { GRANULES, type LatencyProfile } from '@numalab/machine';
+import type { LatencyProfile } from '@numalab/machine';
 import { layOut, type MachineSpec, nodeBase, type Strategy, type WatchMap } from '@numalab/node-worker';
 import type { Guarantee, Protocol } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
@@ -102,7 +102,6 @@ export const optionsOf = (scenario: Scenario, protocol: Protocol): Readonly<Reco
 /** Throws InputError unless image, pool, copy and the kernel's own tables find room in every node. */
 const checkRoom = (scenario: Scenario, spec: MachineSpec): void => {
   const layout = layOut(spec);
-  const poolBytes = layout.poolPages * GRANULES[spec.granule].bytes;
   const fits = Array.from({ length: spec.nodes }, (_, node) =>
     node === 0
       ? layout.stage1Pa[0]! + layout.stage1Bytes <= layout.poolPa[0]!
@@ -112,7 +111,7 @@ const checkRoom = (scenario: Scenario, spec: MachineSpec): void => {
   const copyBytes = layout.spanEnd - layout.spanStart;
   throw new InputError(
     fieldOf(scenario, 'machine.memoryPerNode'),
-    `${formatSize(spec.memoryPerNode)} is too small: kernel.image takes ${formatSize(spec.kernel.imageBytes)} of node 0 behind its first 2MiB, a copy of it ${formatSize(copyBytes)} of every other, and EL2's pool for the tables of machine.nodes ${spec.nodes} ${formatSize(poolBytes)} of each`,
+    `${formatSize(spec.memoryPerNode)} is too small: kernel.image takes ${formatSize(spec.kernel.imageBytes)} of node 0 behind its first 2MiB, a copy of it ${formatSize(copyBytes)} of every other, and EL2's pool for the tables of machine.nodes ${spec.nodes} ${formatSize(layout.poolBytes)} of each`,
   );
 };
 

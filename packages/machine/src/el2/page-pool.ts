@@ -20,6 +20,8 @@ export class PagePool {
   readonly pageBytes: number;
   /** Pages of the pool. */
   readonly capacity: number;
+  /** The first address after the pool. */
+  readonly paEnd: number;
   /** Pages in use, the root included. */
   used = 0;
   /** The most pages that were ever in use at once. */
@@ -42,16 +44,12 @@ export class PagePool {
     this.pageBytes = pageBytes;
     this.paBase = paBase;
     this.capacity = pages;
+    this.paEnd = paBase + pages * pageBytes;
   }
 
   /** Pages that are neither used nor reserved. */
   get available(): number {
     return this.capacity - this.used - this.reserved;
-  }
-
-  /** The first address after the pool. */
-  get paEnd(): number {
-    return this.paBase + this.capacity * this.pageBytes;
   }
 
   /** Whether `pa` lies in the pool. */
