@@ -1,3 +1,4 @@
+import type { TimedWrite } from '@numalab/checkers';
 import {
   type NodeCounts,
   type NodeReport,
@@ -52,10 +53,20 @@ const countFigures = (counts: readonly NodeCounts[]): Omit<Figures, 'memory' | '
 const maintainedSpans = (nodes: readonly NodeReport[]): number[] =>
   nodes.flatMap(({ times }) => times.flatMap(({ begin, maintained }) => (maintained < 0 ? [] : [maintained - begin])));
 
+/** Where nothing traps, memory numbers word by word: the words of one store begin together on their core. */
+const oneForEachStore = (writes: readonly TimedWrite[]): TimedWrite[] => {
+  const seen = new Set<string>();
+  return writes.filter(({ node, core, begin }) => {
+    const store = `${node} ${core} ${begin}`;
+    return !seen.has(store) && seen.add(store);
+  });
+};
+
 const writeFigures = ({ raw, judgement }: JudgedRun, traps: boolean): WriteFigures => {
   const sum = (pick: (count: NodeCounts) => number): number =>
     raw.nodes.reduce((total, { counts }) => total + pick(counts), 0);
-  const over = judgement.writes.filter(({ begin, end }) => Number.isFinite(begin) && Number.isFinite(end));
+  const ended = judgement.writes.filter(({ begin, end }) => Number.isFinite(begin) && Number.isFinite(end));
+  const over = traps ? ended : oneForEachStore(ended);
   const retired = traps ? raw.hypervisor.journal.filter((entry) => entry.retired >= 0).length : over.length;
   return {
     trapped: sum((counts) => counts.trapped),

@@ -42,6 +42,15 @@ describe('figures', () => {
   });
 });
 
+describe('writes of eight bytes', () => {
+  it('are counted once, whether they trap or not', async () => {
+    const scenario = small('kernel.writers=[{kind: ftrace-literal, writes: 6}]', 'comparison=true');
+    const { writes, comparison } = await runScenario(scenario, { seed: 1 });
+    expect(writes.retired).toBeGreaterThan(0);
+    expect(comparison?.writes.retired).toBe(writes.retired);
+  });
+});
+
 describe('the text as a node sees it', () => {
   it.each(
     ['4K', '16K', '64K'].flatMap((granule) => ['stage2', 'none'].map((strategy) => [granule, strategy] as const)),

@@ -138,7 +138,10 @@ export interface Override {
 /** A deep copy of plain data, in which nothing appears twice. Throws InputError if it contains itself. */
 export const copyPlain = <Value>(value: Value, where: string): Value => {
   try {
-    return JSON.parse(JSON.stringify(value)) as Value;
+    // JSON knows no .nan and .inf and would make them null; as text they are named when they are refused.
+    const named = (_: string, part: unknown): unknown =>
+      typeof part === 'number' && !Number.isFinite(part) ? String(part) : part;
+    return JSON.parse(JSON.stringify(value, named)) as Value;
   } catch {
     throw new InputError(where, 'contains itself through an alias');
   }

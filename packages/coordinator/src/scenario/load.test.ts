@@ -148,6 +148,7 @@ describe('bad input', () => {
     ['kernel: { map: System.map }', 'kernel.map: the builtin image has symbols of its own'],
     ['workload: { duration: 5 }', 'workload.duration: must be a time with a unit'],
     ['workload: { duty: 1.5 }', 'workload.duty: must be at most 1, not 1.5'],
+    ['workload: { duty: .nan }', 'workload.duty: must be a number, not "NaN"'],
     ['hypervisor: { node: 4 }', 'hypervisor.node: 4 is beyond the last of 4 nodes'],
     ['replication: { protocol: akc }', 'no built-in protocol akc; did you mean ack?'],
     [
