@@ -82,6 +82,20 @@ export const imageWords = (spec: MachineSpec, layout: MachineLayout): Uint32Arra
   return words;
 };
 
+const bootKernels = new WeakMap<MachineSpec['bootStores'], Uint32Array>();
+
+/** The Image's words from `_text` on, with what boot stores to the replicated span; never changed. */
+export const kernelWords = (spec: MachineSpec): Uint32Array => {
+  const { words: at, values } = spec.bootStores;
+  if (at.length === 0) return spec.kernel.words;
+  const known = bootKernels.get(spec.bootStores);
+  if (known !== undefined) return known;
+  const words = spec.kernel.words.slice();
+  for (let i = 0; i < at.length; i++) words[at[i]!] = values[i]!;
+  bootKernels.set(spec.bootStores, words);
+  return words;
+};
+
 /** Ranges of IPA that belong to EL2 on every node: pools and replicas, at their own PA, and holes. */
 export const ownedRanges = (spec: MachineSpec, layout: MachineLayout): IpaRange[] => {
   const ranges: IpaRange[] = [];

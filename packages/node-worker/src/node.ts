@@ -12,7 +12,7 @@ import {
 import type { NodeHalf } from '@numalab/protocols';
 import { Agent } from './agent.ts';
 import { ApplyLog } from './apply-log.ts';
-import type { BootedTables } from './boot.ts';
+import { type BootedTables, kernelWords } from './boot.ts';
 import { Coherence } from './coherence.ts';
 import { El2, type Retired, type Submission } from './el2.ts';
 import type { NodeHardware, TableWatcher } from './hardware.ts';
@@ -325,7 +325,7 @@ export class NodeProcess extends link.Process {
   }
 
   imageWordAt(va: number): number {
-    return this.spec.kernel.words[(va - this.spec.kernel.linkVa) >> 2]!;
+    return kernelWords(this.spec)[(va - this.spec.kernel.linkVa) >> 2]!;
   }
 
   /** Offset of the first instruction `word` in the text; the text's start if there is none, as if it stood there. */

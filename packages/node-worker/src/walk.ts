@@ -19,6 +19,7 @@ import {
   LINE_CELLS,
   literalOffset,
 } from '@numalab/machine';
+import { kernelWords } from './boot.ts';
 import { nodeBase } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import {
@@ -62,7 +63,7 @@ export class Walk {
   constructor(node: NodeProcess) {
     const { kernel, workload } = node.spec;
     this.node = node;
-    this.initial = kernel.words;
+    this.initial = kernelWords(node.spec);
     this.textStart = kernel.text.start;
     this.textEnd = kernel.text.end;
     this.spanStart = node.layout.spanStart;

@@ -1,4 +1,5 @@
 import { GRANULES } from '@numalab/machine';
+import { kernelWords } from '../boot.ts';
 import { layOut, type MachineLayout } from '../layout.ts';
 import type { MachineSpec } from '../spec.ts';
 
@@ -7,7 +8,7 @@ export class LivePlaces {
   readonly id: number;
   readonly spec: MachineSpec;
   readonly layout: MachineLayout;
-  /** The Image's words from `_text` on. */
+  /** The Image's words from `_text` on, as boot leaves them. */
   readonly initial: Uint32Array;
   readonly granuleBytes: number;
   private readonly kinds: Uint8Array;
@@ -16,7 +17,7 @@ export class LivePlaces {
     this.id = id;
     this.spec = spec;
     this.layout = layOut(spec);
-    this.initial = spec.kernel.words;
+    this.initial = kernelWords(spec);
     this.granuleBytes = GRANULES[spec.granule].bytes;
     this.kinds = this.kindsByGranule();
   }
