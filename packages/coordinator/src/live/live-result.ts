@@ -161,6 +161,7 @@ const checkLive = (scenario: Scenario): void => {
 const ASSUMPTIONS: readonly string[] = [
   'threads are scheduled by the system: which races happen differs from run to run',
   'stores reach instruction fetches without DC CVAU, as after an eviction, and nothing is fetched ahead: a missing clean or ISB cannot show',
+  'a node’s vCPUs execute for `duty` of the time in which its thread can have a processor: threads that are more than processors share them',
   'a node’s cores take turns on one thread; what races is other threads’ stores, IC IVAU and TLBI',
   'a TLBI or IC IVAU makes what is older unusable at once, so a DSB has nothing to wait for',
 ];

@@ -54,7 +54,7 @@ export const buildShared = (
   const words = new Int32Array(new SharedArrayBuffer(4 * word.sharedWordCount(spec.nodes + 1)));
   words[word.RECORD_LIMIT] = options.recordLimit;
   words[word.AGENTS] = 2 ** 30;
-  words[word.FREE] = Math.max(1, options.cores - 1);
+  words[word.FREE] = word.permitsOf(options.cores);
   return {
     spec,
     watch,

@@ -153,7 +153,7 @@ export class NodeLives {
   private release(node: number): void {
     const { words, spec, cores } = this.base.shared;
     const isOwn = (cpu: number): boolean => cpu >= 0 && Math.floor(cpu / spec.coresPerNode) === node;
-    word.releaseNode(words, { nodes: spec.nodes, node, permits: Math.max(1, cores - 1) }, isOwn, stoppingCpu);
+    word.releaseNode(words, { nodes: spec.nodes, node, permits: word.permitsOf(cores) }, isOwn, stoppingCpu);
   }
 
   private async until(holds: () => boolean): Promise<void> {

@@ -67,6 +67,8 @@ export class LiveHypervisor implements HypervisorContext {
   private readonly waiting: InstanceType<typeof word.HypervisorWaiting>;
   private readonly own: number;
   private readonly granuleBytes: number;
+  /** Nodes that can see something new, and were not woken for it. */
+  private readonly brought: Uint8Array;
   private readonly pending = new Map<number, Pending>();
   private readonly asked = new Map<number, number>();
   protected nextAsk = 0;
@@ -90,6 +92,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.latencies = new Latencies(spec.topology, spec.profile);
     this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores);
     this.own = word.threadWord(spec.nodes);
+    this.brought = new Uint8Array(spec.nodes);
     this.granuleBytes = GRANULES[spec.granule].bytes;
     this.runner = new StepsRunner(ports.now, shared.scale);
   }
@@ -181,6 +184,8 @@ export class LiveHypervisor implements HypervisorContext {
       }
     }
     ring.end();
+    // At once: a node that runs goes on with this write while the next is being done.
+    if (ring.publish()) this.brought[node] = 1;
   }
 
   /** The next event of the order: what is read of the clock from now on is later than what was. */
@@ -217,7 +222,7 @@ export class LiveHypervisor implements HypervisorContext {
       if (!this.receive(node, fromNodes[node]!)) continue;
       busy = true;
       this.runner.run((tag) => this.half.onTimer?.(this, tag));
-      // A node's writes are retired together, and it is woken once, while the next node's are being done.
+      // A node that sleeps is woken once for all that it was brought, while the next node's writes are being done.
       this.flush();
     }
     if (!busy) {
@@ -231,8 +236,11 @@ export class LiveHypervisor implements HypervisorContext {
 
   protected flush(): void {
     const { toNodes } = this.ports;
-    for (let node = 0; node < toNodes.length; node++)
-      if (toNodes[node]!.publish()) word.wakeNode(this.words, toNodes.length, node);
+    for (let node = 0; node < toNodes.length; node++) {
+      if (!toNodes[node]!.publish() && this.brought[node] === 0) continue;
+      this.brought[node] = 0;
+      word.wakeNode(this.words, toNodes.length, node);
+    }
   }
 
   protected receive(node: number, ring: LiveRingReader): boolean {

@@ -140,6 +140,13 @@ export function* switchItem(
   if (kind !== 'ftrace-literal') cpu.synchronised(stores, STOPPED.has(kind));
 }
 
+/** The store of a synthetic writer and its maintenance. No closure of {@link storeSynthetic}: an engine makes a class of each. */
+function* storeAndClean(cpu: KernelCpu, form: SyntheticForm, offset: number, data: Uint8Array): Step<void> {
+  yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
+  yield cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);
+  cpu.storesOver();
+}
+
 /** One action of a synthetic writer: a store of any form through the linear map, with the synchronisation asked for. */
 export function* storeSynthetic(
   cpu: KernelCpu,
@@ -148,13 +155,8 @@ export function* storeSynthetic(
   data: Uint8Array,
   sync: 'none' | 'kick' | 'stop-machine',
 ): Step<void> {
-  const body = function* (): Step<void> {
-    yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
-    yield cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);
-    cpu.storesOver();
-  };
-  if (sync === 'stop-machine') yield cpu.stopMachine(body);
-  else yield body();
+  if (sync === 'stop-machine') yield cpu.stopMachine(() => storeAndClean(cpu, form, offset, data));
+  else yield storeAndClean(cpu, form, offset, data);
   if (sync === 'kick') yield cpu.kickAllCpus();
   if (sync !== 'none') cpu.synchronised([{ offset, size: form.bytes }], sync === 'stop-machine');
 }

@@ -76,6 +76,8 @@ export class Stage1Walk {
 
   private config: Stage1Config | null = null;
   private geometry: WalkGeometry | null = null;
+  /** The first VA that the configuration translates. */
+  private vaStart = 0;
   private vaLo = 0;
   private vaHi = 0;
   private oaLimitHigh = 0;
@@ -96,7 +98,7 @@ export class Stage1Walk {
     this.writeAllowed = false;
     this.executable = false;
     this.descriptorIpa = -1;
-    if (!config.valid || va < VA_TOP - 2 ** config.vaBits) return FSC_TRANSLATION_L(0);
+    if (!config.valid || va < this.vaStart) return FSC_TRANSLATION_L(0);
     if (config.rootPa >= this.oaLimitHigh * WORD) return FSC_ADDRESS_SIZE_L(0);
     this.vaLo = va | 0;
     this.vaHi = (va / WORD) | 0;
@@ -164,6 +166,7 @@ export class Stage1Walk {
   }
 
   private adopt(config: Stage1Config): void {
+    this.vaStart = VA_TOP - 2 ** config.vaBits;
     this.config = config;
     this.geometry = makeWalkGeometry(config, config.startLevel, config.vaBits);
     this.oaLimitHigh = 2 ** (config.oaBits - 32);

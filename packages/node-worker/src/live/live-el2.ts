@@ -218,6 +218,7 @@ export class LiveEl2 {
       packBytes(ring, store.expected, store.size);
     }
     ring.end();
+    node.publish();
   }
 
   /** The order has retired a core's write: `number`, or 0 if it wrote nothing. The bytes that were there follow for an atomic. */

@@ -105,7 +105,8 @@ export class LiveFetch {
     const { node } = this;
     const va = node.spec.kernel.linkVa + offset;
     if (!node.el2.access(cpu, va, ACCESS_EXECUTE)) return false;
-    const bytes = 2 ** cpu.translatedShift;
+    const shift = cpu.translatedShift;
+    const bytes = shift < 31 ? 1 << shift : 2 ** shift;
     const into = cpu.translatedPa % bytes;
     cpu.microFrom = offset - into;
     cpu.microEnd = cpu.microFrom + bytes;

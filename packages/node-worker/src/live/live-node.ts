@@ -42,6 +42,7 @@ import {
   PHASE,
   PHASE_END,
   PHASE_RUN,
+  permitsOf,
   RECORD_LIMIT,
   SENT,
   STOPPED,
@@ -61,6 +62,8 @@ import { ASK_WRITE, RETIRE, takeMessage } from './wire.ts';
 const WALK_GROUPS = 32;
 /** Of the writes numbered last, this many are probed. */
 const PROBED_WRITES = 16;
+/** Between two probes of a node: where a write takes less than this, not each turn has one. */
+const PROBE_MS = 0.01;
 /** A thread without work looks around at least this often. */
 const NAP_MS = 50;
 /** With nothing but walking to do, it is done in portions of this. */
@@ -169,6 +172,9 @@ export class LiveNode extends LivePlaces {
   protected kickSeen = 0;
   private startMs = 0;
   private nextWalker = 0;
+  private probedMs = 0;
+  /** The share of real time in which its cores walk: of that in which the thread can have a processor. */
+  private readonly duty: number;
   private stuck = false;
   /** When it began to run. */
   private sliceMs = 0;
@@ -219,6 +225,7 @@ export class LiveNode extends LivePlaces {
     this.walk = new LiveWalk(this);
     this.agent = new LiveAgent(this, half);
     this.random = new Random(spec.seed, 'probe', id);
+    this.duty = spec.workload.duty * Math.min(1, permitsOf(shared.cores) / spec.nodes);
     this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');
     this.writers = new LiveWriters(this, progressOf(id, shared));
     for (const cpu of this.cpus) this.walk.begin(cpu);
@@ -404,27 +411,33 @@ export class LiveNode extends LivePlaces {
   protected turn(): boolean {
     this.turns++;
     // Before what was brought is taken: between its arrival and EL2's handling of it cores run.
-    if (this.spec.workload.probe) this.probe();
+    const now = this.now();
+    if (this.spec.workload.probe && now - this.probedMs >= PROBE_MS) {
+      this.probedMs = now;
+      this.probe();
+    }
     let busy = this.receive();
     this.agent.run();
-    this.writers.poll(this.now());
+    this.writers.poll(now);
     const only = this.onlyCpu();
     if (only !== -1) busy = this.advance(only) || busy;
     this.takeKicks();
-    if (only === -2) busy = this.walkSome() || busy;
+    if (only === -2) busy = this.walkSome(now) || busy;
     this.flush();
     return busy;
   }
 
   protected flush(): void {
-    const { toHypervisor, words, own, fromHypervisor } = this;
-    fromHypervisor.release();
-    if (toHypervisor.publish()) {
-      Atomics.store(words, own + SENT, toHypervisor.sent);
-      wakeHypervisor(words, this.spec.nodes);
-    }
+    const { words, own } = this;
+    this.fromHypervisor.release();
+    this.publish();
     words[own + DONE] = this.writesOver;
     words[own + TURNS] = this.turns;
+  }
+
+  /** Lets the hypervisor see what was put: it goes on with a write while the next core's store is being decoded. */
+  publish(): void {
+    if (this.toHypervisor.publish()) wakeHypervisor(this.words, this.spec.nodes);
   }
 
   protected receive(): boolean {
@@ -469,17 +482,15 @@ export class LiveNode extends LivePlaces {
   }
 
   /** Lets cores walk as far as duty allows, and probes writes in flight. Returns whether there is more of it to do at once. */
-  protected walkSome(): boolean {
-    const { workload } = this.spec;
-    if (Atomics.load(this.words, PHASE) !== PHASE_RUN) return false;
-    const begun = this.now();
-    if (this.walkMs > workload.duty * (begun - this.startMs)) return false;
+  protected walkSome(now: number): boolean {
+    if (this.walkMs > this.duty * (now - this.startMs) || Atomics.load(this.words, PHASE) !== PHASE_RUN) return false;
     const cpu = this.cpus[this.nextWalker]!;
     this.nextWalker = this.nextWalker + 1 === this.cpus.length ? 0 : this.nextWalker + 1;
+    const begun = this.now();
     if (cpu.task === null && cpu.waitsForPage < 0) this.walk.run(cpu, WALK_GROUPS);
     const ended = this.now();
     this.walkMs += ended - begun;
-    return this.walkMs <= workload.duty * (ended - this.startMs);
+    return this.walkMs <= this.duty * (ended - this.startMs);
   }
 
   /** A core that walks fetches the word of one of the last writes, as a jump to it would. */
@@ -532,7 +543,7 @@ export class LiveNode extends LivePlaces {
     const due = this.fromHypervisor.nextDue();
     let ms = Math.min(NAP_MS, this.agent.nextMs() - now, this.writers.nextMs() - now, due - now);
     if (this.cpus.some((cpu) => cpu.polls)) ms = Math.min(ms, 1);
-    const { duty } = this.spec.workload;
+    const { duty } = this;
     if (duty > 0 && Atomics.load(this.words, PHASE) === PHASE_RUN) {
       ms = Math.min(ms, Math.max(WALK_NAP_MS, this.walkMs / duty - (now - this.startMs)));
     }

@@ -90,6 +90,9 @@ export const PHASE_END = 4;
 /** Words of a run with `threads` threads. */
 export const sharedWordCount = (threads: number): number => THREADS + threads * LINE;
 
+/** How many nodes' threads run at a time on so many processors: one is the hypervisor's. */
+export const permitsOf = (cores: number): number => Math.max(1, cores - 1);
+
 /** Index of a thread's words. */
 export const threadWord = (thread: number): number => THREADS + thread * LINE;
 
@@ -97,37 +100,36 @@ export const threadWord = (thread: number): number => THREADS + thread * LINE;
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {});
 
 /**
- * A thread looks this often, some 100 microseconds, before it sleeps; less often after it has looked in vain, because on a
- * busy machine spinning only keeps from running whoever is waited for; and in earnest again now and then.
+ * The hypervisor looks this often, some milliseconds, before it sleeps: a node that is handed a permit takes tens of microseconds
+ * to begin, and every write waits for the hypervisor. A node looks far less often: while it waits, another could run. How
+ * often goes by what it paid last time, and in earnest again now and then: where an answer needs other nodes, as with `ack`,
+ * it never pays; where the hypervisor answers by itself, as with `direct`, it always does.
  */
-const HYPERVISOR_SPINS = 2000;
+const HYPERVISOR_SPINS = 20_000;
 const NODE_SPINS = 1000;
-const MIN_SPINS = 16;
-const TRIAL_WAITS = 256;
+const MIN_SPINS = 64;
+const TRIAL_WAITS = 64;
+
+/** Looks for work `spins` times. Whether there is any. */
+const lookFor = (hasWork: () => boolean, spins: number): boolean => {
+  for (let i = spins; i > 0; i--) {
+    if (hasWork()) return true;
+    pause();
+  }
+  return false;
+};
 
 /** Spinning that goes by what it paid last time. */
 class Spinning {
-  private readonly max: number;
-  private spins: number;
+  private spins = NODE_SPINS;
   private waits = 0;
-
-  constructor(max: number) {
-    this.max = max;
-    this.spins = max;
-  }
 
   /** Looks for work for a while. Whether there is any. */
   until(hasWork: () => boolean): boolean {
-    if (++this.waits % TRIAL_WAITS === 0) this.spins = this.max;
-    for (let i = this.spins; i > 0; i--) {
-      if (hasWork()) {
-        this.spins = Math.min(this.max, this.spins * 2);
-        return true;
-      }
-      pause();
-    }
-    this.spins = Math.min(this.max, Math.max(MIN_SPINS, this.spins >> 1));
-    return false;
+    if (++this.waits % TRIAL_WAITS === 0) this.spins = NODE_SPINS;
+    const found = lookFor(hasWork, this.spins);
+    this.spins = found ? Math.min(NODE_SPINS, this.spins * 2) : Math.max(MIN_SPINS, this.spins >> 1);
+    return found;
   }
 }
 
@@ -141,18 +143,18 @@ export const wakeHypervisor = (words: Int32Array, nodes: number): void => {
 export class HypervisorWaiting {
   private readonly words: Int32Array;
   private readonly own: number;
-  private readonly spinning: Spinning;
+  private readonly spins: number;
 
   constructor(words: Int32Array, nodes: number, cores: number) {
     this.words = words;
     this.own = threadWord(nodes) + SLEEPING;
-    this.spinning = new Spinning(cores > 1 ? HYPERVISOR_SPINS : 0);
+    this.spins = cores > 1 ? HYPERVISOR_SPINS : 0;
   }
 
   /** Waits until there is work, for `ms` at most. */
   wait(hasWork: () => boolean, ms: number): void {
     const { words, own } = this;
-    if (this.spinning.until(hasWork)) return;
+    if (lookFor(hasWork, this.spins)) return;
     // Said before the last look: who brings work looks at it after that, so one of the two sees the other.
     Atomics.store(words, own, 1);
     if (!hasWork()) Atomics.wait(words, own, 1, ms);
@@ -258,7 +260,7 @@ export class NodeWaiting {
   private readonly nodes: number;
   private readonly node: number;
   private readonly at: number;
-  private readonly spinning = new Spinning(NODE_SPINS);
+  private readonly spinning = new Spinning();
 
   constructor(words: Int32Array, nodes: number, node: number) {
     this.words = words;
