@@ -12,6 +12,7 @@ import {
   type Scope,
   specOf,
 } from '../explore/explore.ts';
+import { exploreSessions } from '../explore/session-scope.ts';
 import { buildSpec } from '../machine/build-spec.ts';
 import { formatCount } from '../result/format.ts';
 import { loadScenario } from '../scenario/load.ts';
@@ -122,6 +123,9 @@ const resultOf = (
     for (const [kind, count] of Object.entries(faults)) faultsFired[kind] = (faultsFired[kind] ?? 0) + count;
   }
   const settings = [...options.bug.map((id) => `--bug ${id}`), ...options.set.map((word) => `--set ${word}`)];
+  // The session layer is searched with all that are built in.
+  const ofProtocol = (subject: string): readonly string[] =>
+    subject.startsWith('session') ? [] : [`--protocol ${options.protocol ?? subject}`];
   return {
     scenario: scenarios[0]!.name,
     verdict: isBroken ? 'fail' : complete ? 'pass' : 'unknown',
@@ -133,7 +137,7 @@ const resultOf = (
         subject,
         ...failure,
         seed: null,
-        replay: ['numalab hunt --exhaustive', `--protocol ${options.protocol ?? subject}`, ...settings].join(' '),
+        replay: ['numalab hunt --exhaustive', ...ofProtocol(subject), ...settings].join(' '),
         folder: null,
       })),
     ),
@@ -157,6 +161,14 @@ export const exhaustive = async (
   const started = performance.now();
   const base = buildSpec(scenarios[0]!, 1).spec;
   const searches: Explored[] = [];
+  const add = (searched: Explored): void => {
+    if (!options.json) {
+      const bounds = searched.bounds.join('; ');
+      if (!options.quiet && searches.at(-1)?.bounds.join('; ') !== bounds) context.print(`within: ${bounds}`, '');
+      context.print(...(options.quiet ? linesOf(searched).slice(0, 1) : linesOf(searched)));
+    }
+    searches.push(searched);
+  };
   for (const scenario of scenarios) {
     if (signal.aborted) break;
     const protocol = loadProtocol(scenario.replication.protocol);
@@ -167,10 +179,11 @@ export const exhaustive = async (
       last = performance.now();
       context.note(`${protocol.name}: ${formatCount(states)} states`);
     });
-    searches.push(searched);
-    if (options.json) continue;
-    if (searches.length === 1 && !options.quiet) context.print(`within: ${searched.bounds.join('; ')}`, '');
-    context.print(...(options.quiet ? linesOf(searched).slice(0, 1) : linesOf(searched)));
+    add(searched);
+  }
+  // A protocol of one's own, or a scenario, does not change what lies below.
+  if (scenarios.length > 1 || options.bug.length > 0) {
+    for (const searched of await exploreSessions(base.bugs, scope, signal)) add(searched);
   }
   const result = resultOf(scenarios, scope, searches, performance.now() - started, options, context.interrupted);
   const code = context.interrupted ? EXIT_INTERRUPTED : EXIT_OF[result.verdict];

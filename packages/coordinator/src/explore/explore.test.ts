@@ -1,3 +1,4 @@
+import { checksumOf, type Frame, Session } from '@numalab/interconnect';
 import type { MachineSpec } from '@numalab/node-worker';
 import { PROTOCOLS, type Protocol } from '@numalab/protocols';
 import { describe, expect, it } from 'vitest';
@@ -5,7 +6,8 @@ import { buildSpec } from '../machine/build-spec.ts';
 import { loadScenario } from '../scenario/load.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { checkScope, type Explored, exploreProtocol, originsOf, specOf } from './explore.ts';
-import { type Searched, search } from './search.ts';
+import { type SearchedMachine, searchMachine } from './machine-model.ts';
+import { exploreSessions, type MakeSession } from './session-scope.ts';
 import { smallMachine } from './small-machine.ts';
 
 const SCOPE = { crashes: 0, timers: 8, earlyTimers: 0, maxStates: 400_000 };
@@ -77,16 +79,21 @@ describe('an exhaustive search with a crash', () => {
 });
 
 describe('the reduction', () => {
-  const searched = async (name: string, crashes: number, unreduced: boolean, writes: number): Promise<Searched> => {
+  const searched = async (
+    name: string,
+    crashes: number,
+    unreduced: boolean,
+    writes: number,
+  ): Promise<SearchedMachine> => {
     const scenario = loadScenario('small', { protocol: name });
     const spec = specOf(scenario, PROTOCOLS[name]!, baseOf(scenario));
     const origins = Array.from({ length: writes }, (_, i) => i);
     const machine = smallMachine(spec, PROTOCOLS[name]!, origins, unreduced);
     const bounds = { crashes, timers: 8, earlyTimers: 0 };
-    return await search(machine, { bounds, maxStates: 1_000_000, keepOutcomes: true });
+    return await searchMachine(machine, bounds, { maxStates: 1_000_000, keepOutcomes: true });
   };
 
-  const findings = ({ found }: Searched): string[] =>
+  const findings = ({ found }: SearchedMachine): string[] =>
     found.map(({ id, level, message }) => `${id} ${level} ${message}`).sort();
 
   it.each([
@@ -127,5 +134,69 @@ describe('the budget', () => {
     const check = (set: string) => () => checkScope(loadScenario('small', { set: [set] }));
     expect(check('machine.nodes=4')).toThrow(/takes 2 to 3 nodes, not 4/);
     expect(check('workload.writes=9')).toThrow(/takes 1 to 3 writes, not 9/);
+  });
+});
+
+const sealed = (frame: Frame): Frame => {
+  const { epoch, peer, sequence, acknowledged, gap, kind, a, b, body } = frame;
+  return { ...frame, checksum: checksumOf(epoch, peer, sequence, acknowledged, gap, kind, a, b, body) };
+};
+
+/** A session that takes sound frames as `change` makes them: what a mistake in it comes to. */
+const mistaken =
+  (change: (frame: Frame, session: Session) => Frame): MakeSession =>
+  (port, times) => {
+    const session = new Session(port, times);
+    const receive = session.receive.bind(session);
+    session.receive = (frame, at) =>
+      receive(sealed(frame).checksum === frame.checksum ? sealed(change(frame, session)) : frame, at);
+    return session;
+  };
+
+const trusting: MakeSession = (port, times) => new Session(port, { ...times, checksums: false });
+
+describe('the session layer alone', () => {
+  const scope = { ...SCOPE, crashes: 1 };
+
+  it('delivers in order, once, and in the end, whatever link and sides do', async () => {
+    for (const { verdict, complete, failures, faults, states } of await exploreSessions([], scope)) {
+      expect(failures).toEqual([]);
+      expect([verdict, complete]).toEqual(['pass', true]);
+      expect(states).toBeGreaterThan(1000);
+      for (const kind of ['drop', 'duplicate', 'corrupt']) expect(faults[kind]).toBeGreaterThan(100);
+    }
+  });
+
+  it.each([
+    ['53', /^the (first|other) side delivers/],
+    ['56', /leaves a message out/],
+  ])('is found out with bug %s', async (bug, message) => {
+    const failures = (await exploreSessions([bug], scope)).flatMap((one) => one.failures);
+    expect(failures[0]!.message).toMatch(message);
+    expect(failures[0]!.story.length).toBeLessThan(12);
+  });
+
+  it.each([
+    ['takes damaged frames', trusting, /leaves a message out/],
+    [
+      'takes every acknowledgement for one more than it is',
+      mistaken((frame) => ({ ...frame, acknowledged: frame.acknowledged + 1 })),
+      /has not got message/,
+    ],
+    [
+      'takes frames for what it waits for',
+      mistaken((frame) => (frame.sequence === 2 ? { ...frame, sequence: 1 } : frame)),
+      /delivers|leaves|has not got/,
+    ],
+    [
+      'takes frames of any life',
+      mistaken((frame, { peerEpoch }) => (frame.sequence > 0 ? { ...frame, epoch: peerEpoch } : frame)),
+      /delivers/,
+    ],
+  ] as const)('is found out when it %s', async (_what, makeSession, message) => {
+    const failures = (await exploreSessions([], scope, undefined, undefined, makeSession)).flatMap(
+      (one) => one.failures,
+    );
+    expect(failures.map((failure) => failure.message).join('; ')).toMatch(message);
   });
 });

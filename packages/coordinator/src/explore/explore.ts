@@ -5,9 +5,9 @@ import { GUARANTEES, type Guarantee, type Protocol } from '@numalab/protocols';
 import { optionsOf } from '../machine/build-spec.ts';
 import { fieldOf } from '../machine/place.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { Choices } from './choices.ts';
+import { type MachineStep, searchMachine } from './machine-model.ts';
 import type { Broken } from './monitor.ts';
-import { type Found, type Searched, search } from './search.ts';
+import type { Coverage, Found } from './search.ts';
 import { MOST_NODES, MOST_WRITES, smallMachine } from './small-machine.ts';
 import { storyOf } from './story.ts';
 
@@ -42,7 +42,7 @@ export interface RefutedLevel extends Pick<ExploredFailure, 'message' | 'events'
 }
 
 /** What came of one search. */
-export interface Explored extends Omit<Searched, 'found' | 'outcomes' | 'interrupted' | 'evidence'> {
+export interface Explored extends Coverage {
   /** Protocol, or `session layer`. */
   readonly subject: string;
   readonly declared: Guarantee | null;
@@ -51,6 +51,8 @@ export interface Explored extends Omit<Searched, 'found' | 'outcomes' | 'interru
   readonly refuted: readonly RefutedLevel[];
   readonly verdict: Verdict;
   readonly failures: readonly ExploredFailure[];
+  /** Transitions that crashes, or links that lose, repeat or damage, have made. */
+  readonly faults: Readonly<Record<string, number>>;
   /** Its own bounds, in words. */
   readonly bounds: readonly string[];
   readonly wallMs: number;
@@ -67,7 +69,7 @@ const isDemanded = ({ guarantee }: Protocol, { id, level }: Broken): boolean => 
 
 const invariantOf = ({ id }: Broken): string => (id === 'level' ? 'R5' : id);
 
-const failureOf = (found: Found, story: readonly string[]): ExploredFailure => {
+export const failureOf = (found: Broken & { readonly count: number }, story: readonly string[]): ExploredFailure => {
   const { message, count, level, id } = found;
   const what = id === 'level' ? `${level} does not hold` : id === 'error' ? 'the protocol throws' : message;
   return {
@@ -80,7 +82,9 @@ const failureOf = (found: Found, story: readonly string[]): ExploredFailure => {
   };
 };
 
-const refutedOf = (found: readonly { readonly broken: Found; readonly story: readonly string[] }[]): RefutedLevel[] => {
+const refutedOf = (
+  found: readonly { readonly broken: Found<MachineStep>; readonly story: readonly string[] }[],
+): RefutedLevel[] => {
   const refuted: RefutedLevel[] = [];
   for (const level of GUARANTEES) {
     const own = found.find(({ broken }) => broken.level === level);
@@ -92,7 +96,7 @@ const refutedOf = (found: readonly { readonly broken: Found; readonly story: rea
   return refuted;
 };
 
-const verdictOf = (failures: number, complete: boolean): Verdict => {
+export const verdictOf = (failures: number, complete: boolean): Verdict => {
   if (failures > 0) return 'fail';
   return complete ? 'pass' : 'unknown';
 };
@@ -145,18 +149,14 @@ export const exploreProtocol = async (
   const {
     found,
     outcomes: _,
-    interrupted: __,
-    evidence: ___,
     ...covered
-  } = await search(machine, {
-    bounds,
+  } = await searchMachine(machine, bounds, {
     maxStates,
     isFailure: (broken) => isDemanded(protocol, broken),
     ...(signal === undefined ? {} : { signal }),
     ...(progress === undefined ? {} : { progress }),
   });
-  const first = new Choices(machine, { operations: true, primary: true }).first(bounds);
-  const told = found.map((broken) => ({ broken, story: storyOf(first, broken.path) }));
+  const told = found.map((broken) => ({ broken, story: storyOf(broken.path) }));
   const failures = told
     .filter(({ broken }) => isDemanded(protocol, broken))
     .map(({ broken, story }) => failureOf(broken, story));

@@ -1,17 +1,39 @@
-import { type Bounds, type Choice, Choices, keyOf, type MachineState } from './choices.ts';
-import { type Broken, Monitor, NOTHING_SEEN, type Seen } from './monitor.ts';
-import type { Uses } from './reduction.ts';
-import type { SmallMachine } from './small-machine.ts';
+import type { Broken } from './monitor.ts';
 
-/** Something that does not hold, where it was found first: after the fewest choices. */
-export interface Found extends Broken {
-  /** States in which it does not hold. */
-  count: number;
-  readonly path: readonly Choice[];
+/** What can be searched: states that lead to others by choices. Every choice uses something up: no state comes twice on a way. */
+export interface Model<State, Pick extends Step<State>> {
+  readonly first: State;
+  /** Equal texts: equal states. */
+  keyOf(state: State): string;
+  from(state: State): readonly Pick[];
+  /** What does not hold in a state, and in one in which nothing is left to happen. */
+  judge(state: State): readonly Broken[];
+  judgeEnd(state: State): readonly Broken[];
+  /** Why what could happen in an end is beyond the bounds; '': it is not. */
+  cutOff(state: State): string;
+  /** What an end comes to for whoever looks from outside. */
+  outcomeOf(state: State): string;
+  /** States of single processes, and events that real code was run for. */
+  readonly effort: { readonly localStates: number; readonly eventsRun: number };
 }
 
-/** What a search has covered, and what it has found. */
-export interface Searched {
+/** A choice and where it leads. */
+export interface Step<State> {
+  readonly next: State;
+  /** It need not be taken. */
+  readonly isOptional: boolean;
+  readonly error: string | null;
+}
+
+/** Something that does not hold, where it was found first: after the fewest choices. */
+export interface Found<Pick> extends Broken {
+  /** States in which it does not hold. */
+  readonly count: number;
+  readonly path: readonly Pick[];
+}
+
+/** What a search has covered. */
+export interface Coverage {
   readonly states: number;
   readonly transitions: number;
   /** Ways from the beginning to an end: orders in which everything can happen. */
@@ -20,23 +42,22 @@ export interface Searched {
   readonly ends: number;
   /** Choices on the longest way. */
   readonly depth: number;
-  /** States of single processes, and events that real code was run for. */
   readonly localStates: number;
   readonly eventsRun: number;
   /** Everything within the bounds is covered. */
   readonly complete: boolean;
   /** Why not, in words. */
   readonly cut: string;
-  readonly found: readonly Found[];
-  readonly evidence: Monitor['evidence'];
-  readonly faults: Readonly<Record<string, number>>;
-  /** What the ends come to, each once, sorted: see {@link outcomeOf}. */
+}
+
+/** What a search has covered, and what it has found. */
+export interface Searched<Pick> extends Coverage {
+  readonly found: readonly Found<Pick>[];
+  /** What the ends come to, each once, sorted. */
   readonly outcomes: readonly string[];
-  readonly interrupted: boolean;
 }
 
 export interface SearchOptions {
-  readonly bounds: Bounds;
   readonly maxStates: number;
   /** Once this is found the search ends soon: whatever else it would find. */
   readonly isFailure?: (broken: Broken) => boolean;
@@ -49,36 +70,9 @@ const PAUSE_STATES = 2000;
 /** States that are still looked at when a failure has been found: these, and half as many as before. */
 const MORE_STATES = 2000;
 
-interface Pending {
-  readonly state: MachineState;
-  readonly seen: Seen;
-}
-
-/** What an end comes to for whoever looks at the machine from outside. */
-const outcomeOf = (state: MachineState): string =>
-  [
-    state.order.view.journal.map(({ write }) => write.origin),
-    ...state.nodes.map(
-      ({ view }) =>
-        `${view.page} ${view.stored.map(({ number }) => number)} ${view.visible.map(({ number }) => number)}`,
-    ),
-  ].join('; ');
-
-/** Everything that `machine` can do within the bounds. */
-export const search = async (machine: SmallMachine, options: SearchOptions): Promise<Searched> => {
-  let uses: Uses = { operations: false, primary: false };
-  for (;;) {
-    const run = new Search(machine, options, uses);
-    const searched = await run.run(uses);
-    if (searched !== null) return searched;
-    uses = run.uses;
-  }
-};
-
 /** Breadth first, so that what is found is found after the fewest choices. */
-class Search {
-  private readonly choices: Choices;
-  private readonly monitor: Monitor;
+export class Search<State, Pick extends Step<State>> {
+  private readonly model: Model<State, Pick>;
   private readonly options: SearchOptions;
   private readonly numbers = new Map<string, number>();
   private readonly parents: number[] = [];
@@ -86,29 +80,23 @@ class Search {
   private readonly edges: number[] = [];
   /** Where the edges of a state begin. */
   private readonly starts: number[] = [];
-  private readonly frontier: Pending[] = [];
+  private readonly frontier: (State | null)[] = [];
   private readonly found = new Map<string, { broken: Broken; state: number; pick: number; count: number }>();
   private readonly outcomes = new Set<string>();
   private ends = 0;
   private cut = '';
   private limit: number;
 
-  constructor(machine: SmallMachine, options: SearchOptions, uses: Uses) {
-    this.choices = new Choices(machine, uses);
-    this.monitor = new Monitor(machine);
+  constructor(model: Model<State, Pick>, options: SearchOptions) {
+    this.model = model;
     this.options = options;
     this.limit = options.maxStates;
   }
 
-  get uses(): Uses {
-    return this.choices.used;
-  }
-
-  /** Null: more happens than was assumed. */
-  async run(assumed: Readonly<Uses>): Promise<Searched | null> {
+  /** Null: `gaveUp` says that the model was not what it was taken for. */
+  async run(gaveUp: () => boolean = () => false): Promise<Searched<Pick> | null> {
     const { signal, progress } = this.options;
-    const first = this.choices.first(this.options.bounds);
-    this.reach(first, NOTHING_SEEN(first.nodes.length), -1, 0);
+    this.reach(this.model.first, -1, 0);
     for (let at = 0; at < this.frontier.length; at++) {
       if (at % PAUSE_STATES === 0) {
         progress?.(this.parents.length, this.found.size);
@@ -120,46 +108,45 @@ class Search {
         this.cut ||= this.limit < this.options.maxStates ? 'a failure was found' : `more than ${this.limit} states`;
       if (isFull || (signal?.aborted === true && at % PAUSE_STATES === 0)) break;
       this.expand(at);
-      const { operations, primary } = this.uses;
-      if ((operations && !assumed.operations) || (primary && !assumed.primary)) return null;
+      if (gaveUp()) return null;
     }
-    return this.result(signal?.aborted === true);
+    return this.result();
   }
 
   private expand(at: number): void {
-    const { state, seen } = this.frontier[at]!;
-    (this.frontier as (Pending | undefined)[])[at] = undefined;
+    const state = this.frontier[at]!;
+    this.frontier[at] = null;
     this.starts.push(this.edges.length);
-    const choices = this.choices.from(state);
+    const choices = this.model.from(state);
     for (const [pick, { next, error }] of choices.entries()) {
       if (error !== null) this.report({ id: 'error', level: null, message: error }, at, pick);
-      else this.edges.push(this.reach(next, seen, at, pick));
+      else this.edges.push(this.reach(next, at, pick));
     }
     if (choices.every(({ isOptional }) => isOptional)) this.end(state, at);
   }
 
-  private end(state: MachineState, at: number): void {
+  private end(state: State, at: number): void {
     this.ends++;
-    if (this.choices.isCutOff(state)) {
-      this.cut ||= `timers fire more than ${this.options.bounds.timers} times`;
+    const cut = this.model.cutOff(state);
+    if (cut !== '') {
+      this.cut ||= cut;
       return;
     }
-    if (this.options.keepOutcomes === true) this.outcomes.add(outcomeOf(state));
-    for (const broken of this.monitor.judgeEnd(state)) this.report(broken, at, -1);
+    if (this.options.keepOutcomes === true) this.outcomes.add(this.model.outcomeOf(state));
+    for (const broken of this.model.judgeEnd(state)) this.report(broken, at, -1);
   }
 
   /** The number of a state, which is judged if it is new. */
-  private reach(state: MachineState, before: Seen, parent: number, pick: number): number {
-    const seen = this.monitor.seen(state, before);
-    const key = `${keyOf(state)},${seen.highest},${seen.byNode}`;
+  private reach(state: State, parent: number, pick: number): number {
+    const key = this.model.keyOf(state);
     const known = this.numbers.get(key);
     if (known !== undefined) return known;
     const number = this.parents.length;
     this.numbers.set(key, number);
     this.parents.push(parent);
     this.picks.push(pick);
-    this.frontier.push({ state, seen });
-    for (const broken of this.monitor.judge(state, seen)) this.report(broken, number, -1);
+    this.frontier.push(state);
+    for (const broken of this.model.judge(state)) this.report(broken, number, -1);
     return number;
   }
 
@@ -177,9 +164,8 @@ class Search {
 
   // ---- the account ------------------------------------------------------------------------------------------------------------
 
-  private result(interrupted: boolean): Searched {
-    const { choices, monitor, cut, ends, edges } = this;
-    const automata = [choices.order, ...choices.nodes];
+  private result(): Searched<Pick> {
+    const { cut, ends, edges, model } = this;
     const { executions, depth } = this.count();
     return {
       states: this.parents.length,
@@ -187,8 +173,7 @@ class Search {
       executions,
       ends,
       depth,
-      localStates: automata.reduce((sum, { size }) => sum + size, 0),
-      eventsRun: automata.reduce((sum, { executed }) => sum + executed, 0),
+      ...model.effort,
       complete: cut === '',
       cut,
       found: [...this.found.values()].map(({ broken, state, pick, count }) => ({
@@ -196,21 +181,18 @@ class Search {
         count,
         path: this.pathTo(state, pick),
       })),
-      evidence: monitor.evidence,
-      faults: choices.faults,
       outcomes: [...this.outcomes].sort(),
-      interrupted,
     };
   }
 
   /** The choices that lead to a state, and one more if there is one. */
-  private pathTo(state: number, pick: number): readonly Choice[] {
+  private pathTo(state: number, pick: number): readonly Pick[] {
     const picks: number[] = pick < 0 ? [] : [pick];
     for (let at = state; this.parents[at]! >= 0; at = this.parents[at]!) picks.push(this.picks[at]!);
-    const path: Choice[] = [];
-    let at = this.choices.first(this.options.bounds);
+    const path: Pick[] = [];
+    let at = this.model.first;
     for (const taken of picks.reverse()) {
-      const choice = this.choices.from(at)[taken]!;
+      const choice = this.model.from(at)[taken]!;
       path.push(choice);
       at = choice.next;
     }

@@ -1,6 +1,7 @@
 import * as link from '@numalab/interconnect';
-import type { Choice, MachineState } from './choices.ts';
+import type { MachineState } from './choices.ts';
 import type { Sent } from './local-event.ts';
+import type { MachineStep } from './machine-model.ts';
 
 const isWrite = (body: unknown): body is { readonly number: number } =>
   typeof body === 'object' && body !== null && 'number' in body && 'word' in body;
@@ -49,7 +50,7 @@ const OWN: Readonly<Record<number, string>> = {
   [link.FAULT]: 'is back, from its journal',
 };
 
-const ofOrder = (choice: Choice, before: MachineState): string => {
+const ofOrder = (choice: MachineStep, before: MachineState): string => {
   const { event } = choice;
   if (event.type === 'crash') return 'crashes';
   if (event.type === 'own') return OWN[before.order.view.own[event.index]!.kind]!;
@@ -60,7 +61,7 @@ const ofOrder = (choice: Choice, before: MachineState): string => {
   return `hears that an operation on node ${event.from} is over`;
 };
 
-const ofNode = ({ event }: Choice): string => {
+const ofNode = ({ event }: MachineStep): string => {
   switch (event.type) {
     case 'frame':
       return taking(event.message);
@@ -87,16 +88,16 @@ const list = (cells: readonly { readonly number: number }[]): string =>
   [...new Set(cells.map(({ number }) => number))].join(' or ');
 
 /** What a choice has changed that somebody can notice. */
-const effectsOf = (before: MachineState, { who, next, outputs }: Choice): string[] => {
+const effectsOf = ({ who, before, after, outputs }: MachineStep): string[] => {
   const effects: string[] = [];
   if (who === before.nodes.length) {
-    const [from, to] = [before.order.view, next.order.view];
+    const [from, to] = [before.order.view, after.order.view];
     for (const { write } of to.journal.slice(from.journal.length)) effects.push(`numbers it: write ${write.number}`);
     for (const [i, { write, retired }] of to.journal.entries()) {
       if (retired >= 0 && (from.journal[i]?.retired ?? -1) < 0) effects.push(`retires write ${write.number}`);
     }
   } else {
-    const [from, to] = [before.nodes[who]!.view, next.nodes[who]!.view];
+    const [from, to] = [before.nodes[who]!.view, after.nodes[who]!.view];
     if (from.stored[0]!.number !== to.stored[0]!.number) effects.push(`its copy holds write ${to.stored[0]!.number}`);
     if (list(from.visible) !== list(to.visible)) effects.push(`a fetch from it gives write ${list(to.visible)}`);
     if (from.page !== to.page) effects.push(`its page is ${to.page}`);
@@ -116,15 +117,13 @@ const effectsOf = (before: MachineState, { who, next, outputs }: Choice): string
 };
 
 /** The choices of a path, one line each: who did what, and what came of it. */
-export const storyOf = (first: MachineState, path: readonly Choice[]): string[] => {
-  let before = first;
-  return path.map((choice) => {
-    const isOrder = choice.who === before.nodes.length;
-    const subject = isOrder ? 'the hypervisor' : `node ${choice.who}`;
+export const storyOf = (path: readonly MachineStep[]): string[] =>
+  path.map((choice) => {
+    const { before, who, crashAt } = choice;
+    const isOrder = who === before.nodes.length;
+    const subject = isOrder ? 'the hypervisor' : `node ${who}`;
     const what = isOrder ? ofOrder(choice, before) : ofNode(choice);
-    const effects = effectsOf(before, choice);
-    if (choice.crashAt !== '') effects.push(`crashes at step '${choice.crashAt}'`);
-    before = choice.next;
+    const effects = effectsOf(choice);
+    if (crashAt !== '') effects.push(`crashes at step '${crashAt}'`);
     return `${subject} ${what}${effects.length === 0 ? '' : `; ${effects.join('; ')}`}`;
   });
-};
