@@ -7,7 +7,8 @@ import { loadScenario } from '../scenario/load.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { checkScope, type Explored, exploreProtocol, originsOf, specOf } from './explore.ts';
 import { type SearchedMachine, searchMachine } from './machine-model.ts';
-import { exploreSessions, type MakeSession } from './session-scope.ts';
+import { exploreSessions } from './session-scope.ts';
+import type { MakeSession } from './session-side.ts';
 import { smallMachine } from './small-machine.ts';
 
 const SCOPE = { crashes: 0, timers: 8, earlyTimers: 0, maxStates: 400_000 };

@@ -2,6 +2,8 @@ import { InputError } from '@numalab/base';
 import type { Verdict } from '@numalab/checkers';
 import type { MachineSpec } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee, type Protocol } from '@numalab/protocols';
+import { withDeadline } from '../engine/deadline.ts';
+import { isForeign, loopsForEver } from '../engine/protocol-ref.ts';
 import { optionsOf } from '../machine/build-spec.ts';
 import { fieldOf } from '../machine/place.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -153,6 +155,7 @@ export const exploreProtocol = async (
   } = await searchMachine(machine, bounds, {
     maxStates,
     isFailure: (broken) => isDemanded(protocol, broken),
+    within: (piece) => (isForeign(spec.protocol) ? withDeadline(piece, () => loopsForEver(spec.protocol)) : piece()),
     ...(signal === undefined ? {} : { signal }),
     ...(progress === undefined ? {} : { progress }),
   });

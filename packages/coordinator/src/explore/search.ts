@@ -64,6 +64,8 @@ export interface SearchOptions {
   readonly signal?: AbortSignal;
   readonly progress?: (states: number, found: number) => void;
   readonly keepOutcomes?: boolean;
+  /** Runs a piece of the search: a protocol from a file may never come back from it. */
+  readonly within?: (piece: () => number) => number;
 }
 
 const PAUSE_STATES = 2000;
@@ -85,6 +87,7 @@ export class Search<State, Pick extends Step<State>> {
   private readonly outcomes = new Set<string>();
   private ends = 0;
   private cut = '';
+  private isStopped = false;
   private limit: number;
 
   constructor(model: Model<State, Pick>, options: SearchOptions) {
@@ -95,22 +98,35 @@ export class Search<State, Pick extends Step<State>> {
 
   /** Null: `gaveUp` says that the model was not what it was taken for. */
   async run(gaveUp: () => boolean = () => false): Promise<Searched<Pick> | null> {
-    const { signal, progress } = this.options;
+    const { signal, progress, within = (piece) => piece() } = this.options;
     this.reach(this.model.first, -1, 0);
-    for (let at = 0; at < this.frontier.length; at++) {
-      if (at % PAUSE_STATES === 0) {
-        progress?.(this.parents.length, this.found.size);
-        await new Promise((resolve) => setImmediate(resolve));
-        if (signal?.aborted === true) this.cut = 'it was interrupted';
-      }
-      const isFull = this.parents.length > this.limit;
-      if (isFull)
-        this.cut ||= this.limit < this.options.maxStates ? 'a failure was found' : `more than ${this.limit} states`;
-      if (isFull || (signal?.aborted === true && at % PAUSE_STATES === 0)) break;
-      this.expand(at);
+    for (let at = 0; at < this.frontier.length && !this.isStopped; ) {
+      progress?.(this.parents.length, this.found.size);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal?.aborted === true) this.stop('it was interrupted');
+      else at = within(() => this.expandFrom(at, gaveUp));
       if (gaveUp()) return null;
     }
     return this.result();
+  }
+
+  /** Looks at some states from `at` on, and returns which is the next. */
+  private expandFrom(at: number, gaveUp: () => boolean): number {
+    const end = at + PAUSE_STATES;
+    let next = at;
+    for (; next < end && next < this.frontier.length && !gaveUp(); next++) {
+      if (this.parents.length > this.limit) {
+        this.stop(this.limit < this.options.maxStates ? 'a failure was found' : `more than ${this.limit} states`);
+        break;
+      }
+      this.expand(next);
+    }
+    return next;
+  }
+
+  private stop(why: string): void {
+    this.cut ||= why;
+    this.isStopped = true;
   }
 
   private expand(at: number): void {
