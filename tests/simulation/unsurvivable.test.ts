@@ -51,6 +51,18 @@ describe('a fault that nothing survives', () => {
     expect(run.judgement.verdict).toBe('pass');
   });
 
+  it.each([
+    ['valid', ['T1']],
+    ['oa', ['T2']],
+    ['s2ap', ['T2']],
+    ['xn', ['T1']],
+  ])('flip-descriptor of %s shows in the tables', async (field, rules) => {
+    const run = await runWith(busy([{ kind: 'flip-descriptor', target: `1.${field}`, at: '50us' }]), 1);
+    expect(run.faults).toMatchObject([{ fired: 1, survivable: false, outcome: 'silent' }]);
+    expect(run.faults[0]!.broke).toEqual(expect.arrayContaining(rules));
+    expect(run.judgement.violations).toEqual([]);
+  });
+
   it('does not excuse what it cannot have broken', async () => {
     const faults = [{ kind: 'maint-lost', target: 1, nth: 1_000_000 }];
     const { judgement } = await runWith(busy(faults), 1);

@@ -147,9 +147,7 @@ const survives = (kind: FaultKind, { ecc, journal }: FaultShape): boolean => {
 };
 
 /** Kinds that happen so far. */
-export const BUILT_FAULTS: ReadonlySet<string> = new Set(
-  FAULT_KINDS.filter((kind) => kind !== 'flip-descriptor' && kind !== 'flip-journal'),
-);
+export const BUILT_FAULTS: ReadonlySet<string> = new Set(FAULT_KINDS.filter((kind) => kind !== 'flip-journal'));
 
 /** Kinds that `hunt` and `campaign` draw by themselves for such a machine. */
 export const survivableKinds = (kinds: readonly FaultKind[], shape: FaultShape): FaultKind[] =>
