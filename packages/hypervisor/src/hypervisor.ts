@@ -64,14 +64,22 @@ export class HypervisorProcess extends link.Process {
   epoch = 1;
   isUp = true;
 
-  /** `makeSessions`: what to talk through instead of the session layer. */
-  constructor(spec: MachineSpec, makeHalf: () => HypervisorHalf, makeSessions?: MakeSessions) {
+  /**
+   * `latencies` are those of `spec`, which whoever makes many of these keeps. `makeSessions`: what to talk through instead of
+   * the session layer.
+   */
+  constructor(
+    spec: MachineSpec,
+    makeHalf: () => HypervisorHalf,
+    latencies: Latencies = new Latencies(spec.topology, spec.profile),
+    makeSessions?: MakeSessions,
+  ) {
     super(spec.nodes);
     this.spec = spec;
     this.makeHalf = makeHalf;
     this.membership = new Membership(this);
     this.holder = spec.hypervisorNode;
-    this.latencies = new Latencies(spec.topology, spec.profile);
+    this.latencies = latencies;
     this.links = new link.Links(this.latencies, spec.nodes, spec.nodes + 1, spec.seed, spec.jitter, spec.schedule);
     const layout = layOut(spec);
     this.order = new Order(imageWords(spec, layout), layout.spanStart >> 2);

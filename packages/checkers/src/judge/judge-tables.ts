@@ -1,4 +1,4 @@
-import { decodeStage2Config, GRANULES, NodeMemory } from '@numalab/machine';
+import { decodeStage2Config, GRANULES, NodeMemory, type Stage2Config } from '@numalab/machine';
 import { type Finding, layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
 import {
   checkTables,
@@ -55,11 +55,13 @@ export const judgeTables = (
       return copies;
     }),
   );
+  const configOf = (id: number, ...registers: Parameters<typeof decodeStage2Config>): Stage2Config =>
+    memo?.configOf(id, ...registers) ?? decodeStage2Config(...registers);
   const expected: TableExpectations = {
     nodes: nodes.map(({ id, memory, tables }) => ({
       node: id,
       memory: NodeMemory.attach(memory),
-      config: decodeStage2Config(tables!.vtcr, tables!.vttbr, tables!.paMax),
+      config: configOf(id, tables!.vtcr, tables!.vttbr, tables!.paMax),
       pools: [{ start: layout.poolPa[id]!, end: layout.poolPa[id]! + layout.poolPages * page }],
       pagesUsed: tables!.usedPages,
     })),

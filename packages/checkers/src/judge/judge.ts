@@ -83,12 +83,12 @@ const findingsOf = (
   writes: readonly TimedWrite[],
   fetches: FetchJudgement,
   applied: readonly AppliedJudgement[],
+  replicas: ReturnType<typeof judgeReplicas>,
   level: readonly Finding[],
 ): { readonly found: ReadonlyMap<string, readonly Finding[]>; readonly tests: Readonly<Record<string, number>> } => {
   const { nodes, interrupted, tableFindings } = input;
   const of = (id: string): Finding[] => nodes.flatMap((node) => node.findings.filter((finding) => finding.id === id));
   const ofTables = (id: string): Finding[] => tableFindings.filter((finding) => finding.id === id);
-  const replicas = judgeReplicas(input, writes);
   const progress = interrupted ? { findings: [], tests: 0 } : judgeProgress(nodes, input.hypervisor);
   const found = new Map<string, readonly Finding[]>([
     ['R1', replicas.findings],
@@ -167,7 +167,7 @@ export const judge = (input: JudgeInput): Judgement => {
   const unjudged: readonly Guarantee[] = budget.exhausted ? ['completed', 'atomic'] : [];
   // A run without writes holds what it declares vacuously.
   const held = writes.length === 0 ? declared : strongestHeld(refuted, evidence, minEvidence, unjudged);
-  const { found, tests } = findingsOf(input, writes, fetches, applied, brokenLevel(declared, refuted));
+  const { found, tests } = findingsOf(input, writes, fetches, applied, replicas, brokenLevel(declared, refuted));
   const rules = RULES.map(({ id, says, doesNotVerify }): RuleResult => {
     const findings = found.get(id)!;
     const count = id === 'R5' ? (declared === null ? 0 : evidence[declared]) : (tests[id as keyof typeof tests] ?? 0);

@@ -1,3 +1,4 @@
+import { decodeStage2Config, type Stage2Config } from '@numalab/machine';
 import { checkTables, type TableExpectations } from './check-tables.ts';
 import type { TableFinding } from './finding.ts';
 import type { NodeTables } from './table-view.ts';
@@ -30,8 +31,19 @@ export class TableMemo {
   private key = '';
   private pages: KeptPage[] = [];
   private found: readonly TableFinding[] = [];
+  private readonly configs: Stage2Config[] = [];
   /** Judgements that were taken from memory. */
   hits = 0;
+
+  /** What {@link decodeStage2Config} makes of the registers of a node; decoded again only if they are others than before. */
+  configOf(node: number, vtcr: bigint, vttbr: bigint, paMax: number): Stage2Config {
+    let config = this.configs[node];
+    if (config === undefined || config.vtcr !== vtcr || config.vttbr !== vttbr || config.paMax !== paMax) {
+      config = decodeStage2Config(vtcr, vttbr, paMax);
+      this.configs[node] = config;
+    }
+    return config;
+  }
 
   /** What {@link checkTables} finds. */
   check(expected: TableExpectations): readonly TableFinding[] {

@@ -106,7 +106,8 @@ export class InlineMachine {
     this.nodes = this.hardware.map(
       (hardware) => new NodeProcess(hardware, spec, () => protocol.node(spec.bugs), watch),
     );
-    this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs));
+    const { latencies } = this.hypervisor;
+    this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs), latencies);
     this.processes = [...this.nodes, this.hypervisor];
     for (const [i, process] of this.processes.entries()) this.next[i] = process.nextTime();
     this.windows = 0;

@@ -86,17 +86,17 @@ const remembered = <Value>(map: Map<string, Value>, key: string, make: () => Val
   return value;
 };
 
-/** The first `count` values of a shuffle; drawing few of many is cheap. */
+/** The first `count` values of a shuffle; drawing few of many costs what is drawn. */
 const drawn = <Value>(values: readonly Value[], count: number, random: Random): Value[] => {
-  const out = values.slice();
-  const wanted = Math.min(count, out.length);
-  for (let i = 0; i < wanted; i++) {
-    const j = i + random.below(out.length - i);
-    const swapped = out[i]!;
-    out[i] = out[j]!;
-    out[j] = swapped;
+  const out: Value[] = [];
+  /** What the shuffle has put where something else lay. */
+  const moved = new Map<number, Value>();
+  const at = (i: number): Value => moved.get(i) ?? values[i]!;
+  for (let i = 0; i < Math.min(count, values.length); i++) {
+    const j = i + random.below(values.length - i);
+    out.push(at(j));
+    moved.set(j, at(i));
   }
-  out.length = wanted;
   return out;
 };
 

@@ -27,6 +27,8 @@ export class Tlb {
   private readonly perClass = new Int32Array(CLASSES);
   private classMask = 0;
   private count = 0;
+  /** Something was inserted since the last reset. */
+  private used = false;
 
   constructor(entries: number) {
     let sets = 1;
@@ -70,6 +72,7 @@ export class Tlb {
     const page = Math.floor(from / size);
     const set = Tlb.set(page, this.setMask);
     const way = this.next[set]!;
+    this.used = true;
     this.next[set] = (way + 1) & 3;
     const index = set * 4 + way;
     if (this.from[index]! >= 0) this.drop(index);
@@ -104,6 +107,8 @@ export class Tlb {
 
   /** As at power-on. */
   reset(): void {
+    if (!this.used) return;
+    this.used = false;
     this.invalidateAll();
     this.next.fill(0);
   }

@@ -59,6 +59,18 @@ class UndoLog {
   }
 }
 
+/** Ascending indices of the words of text that were stored to. */
+const wordsOf = ({ cells }: UndoLog): readonly number[] => {
+  const ascending = Int32Array.from(cells).sort();
+  const words: number[] = [];
+  let last = -1;
+  for (const cell of ascending) {
+    if (cell !== last) words.push(cell >> 1);
+    last = cell;
+  }
+  return words;
+};
+
 /**
  * One node's DRAM: the physical range [base, base + bytes). It is sparse: a directory maps 64 KiB frames to places in one
  * fixed SharedArrayBuffer, which the operating system commits as it is touched. Copies of the kernel's text are kept apart,
@@ -173,19 +185,22 @@ export class NodeMemory implements WordMemory {
    * or if there is no checkpoint.
    */
   changedText(): readonly number[] | null {
-    return this.undo === null || this.undo.scrambled ? null : this.storedText(this.undo);
+    if (this.undo === null || this.undo.scrambled) return null;
+    return wordsOf(this.undo);
   }
 
-  /** Ascending indices of the words of the text region that a write has put there. */
-  numberedText(): readonly number[] {
+  /**
+   * Ascending indices of the words of the text region that a numbered write put there. Whatever fills the region numbers its
+   * words 0, so that since a checkpoint only stores can have made any.
+   */
+  writtenText(): readonly number[] {
     const { text, undo } = this;
     if (text === null) return [];
-    const stored = undo === null ? Array.from({ length: text.bytes / 4 }, (_, index) => index) : this.storedText(undo);
-    return stored.filter((index) => text.cells[2 * index + 1] !== 0);
-  }
-
-  private storedText({ cells }: UndoLog): readonly number[] {
-    return [...new Set(cells)].sort((a, b) => a - b).map((cell) => cell >> 1);
+    const { cells } = text;
+    if (undo !== null) return wordsOf(undo).filter((i) => cells[2 * i + 1] !== 0);
+    const written: number[] = [];
+    for (let i = 0; 2 * i < cells.length; i++) if (cells[2 * i + 1] !== 0) written.push(i);
+    return written;
   }
 
   contains(pa: number): boolean {
