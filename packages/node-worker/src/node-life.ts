@@ -284,7 +284,7 @@ export class NodeLife {
     const region = memory.textAt(layout.copyPa[node.id]!)!;
     // What was stored meanwhile stands in lines whose other words are lost.
     node.coherence.dropDirty();
-    memory.fillText(region, imageWords(spec, layout));
+    memory.reloadText(imageWords(spec, layout));
     this.lostMemory = false;
     yield (region.bytes / 64) * LOAD_LINE_PS;
   }

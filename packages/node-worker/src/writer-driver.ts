@@ -125,15 +125,23 @@ export class WriterDriver {
     const item = writer.items[k % writer.items.length]!;
     const round = Math.floor(k / writer.items.length);
     const core = this.coreOf(item.cpu);
-    const task = function* (this: WriterDriver): Task {
-      // An endless writer's action that was put off beyond the duration is not begun.
-      if (writer.actions === null && node.cpus[core]!.time >= this.end) return;
-      yield switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
-      this.finished(writer.actions !== null);
-      if (writer.intervalPs === 0) this.scheduleNext(index, writer, node.cpus[core]!.time);
-    }.bind(this);
-    node.startTask(node.cpus[core]!, task, at);
+    node.startTask(node.cpus[core]!, () => this.runPatch(index, writer, item, round, core), at);
     if (writer.intervalPs > 0) this.scheduleNext(index, writer, at);
+  }
+
+  private *runPatch(
+    index: number,
+    writer: PatchWriter,
+    item: PatchWriter['items'][number],
+    round: number,
+    core: number,
+  ): Task {
+    const { node } = this;
+    // An endless writer's action that was put off beyond the duration is not begun.
+    if (writer.actions === null && node.cpus[core]!.time >= this.end) return;
+    yield switchItem(this.cores[core]!, writer.kind, item, round % 2 === 0, round === 0);
+    this.finished(writer.actions !== null);
+    if (writer.intervalPs === 0) this.scheduleNext(index, writer, node.cpus[core]!.time);
   }
 
   private beginSynthetic(index: number, writer: SyntheticWriter): void {

@@ -85,6 +85,9 @@ export class NodeMemory implements WordMemory {
   private readonly directory: Int32Array;
   private usedFrames = 0;
   private text: TextRegion | null = null;
+  /** The text region that {@link loseText} has put aside, and the zeros that stand for it, with what was stored to them. */
+  private lost: TextRegion | null = null;
+  private dark: Uint32Array | null = null;
   /** What was overwritten since {@link checkpoint}; null: nobody wants it back. */
   private undo: UndoLog | null = null;
 
@@ -144,8 +147,36 @@ export class NodeMemory implements WordMemory {
 
   /** The text region is zero: its node was without power. */
   loseText(): void {
-    this.text?.cells.fill(0);
-    if (this.undo !== null) this.undo.scrambled = true;
+    const { text, undo } = this;
+    if (text === null) return;
+    if (undo === null) text.cells.fill(0);
+    else if (this.lost !== null) for (const cell of undo.cells) text.cells.fill(0, cell, cell + 2);
+    else {
+      // Zeros that lie ready take its place: megabytes of them would cost as much as the whole rest of a short run.
+      this.dark ??= new Uint32Array(new SharedArrayBuffer(text.cells.byteLength));
+      this.lost = text;
+      this.text = { ...text, cells: this.dark };
+    }
+    if (undo !== null) undo.scrambled = true;
+  }
+
+  /** The text region is the image again, after {@link loseText}. */
+  reloadText(words: Uint32Array): void {
+    const { text, lost, undo } = this;
+    assert(text !== null, 'a text region to load the image into');
+    if (lost === null || undo === null) {
+      this.fillText(text, words);
+      return;
+    }
+    assert(words === undo.words, 'the image that the region held at the checkpoint');
+    for (const cell of undo.cells) {
+      text.cells.fill(0, cell, cell + 2);
+      lost.cells[cell] = words[cell >> 1]!;
+      lost.cells[cell + 1] = 0;
+    }
+    this.text = lost;
+    this.lost = null;
+    undo.scrambled = false;
   }
 
   /** Flips one bit of the `index`-th word of the text region, and keeps the word's number. */
@@ -170,10 +201,12 @@ export class NodeMemory implements WordMemory {
     for (const frame of undo.frames) this.directory[frame] = 0;
     this.usedFrames = undo.usedFrames;
     if (text !== null) {
-      if (undo.scrambled) this.fillText(text, undo.words);
-      for (const cell of undo.cells) {
-        text.cells[cell] = undo.words[cell >> 1]!;
-        text.cells[cell + 1] = 0;
+      if (undo.scrambled) this.reloadText(undo.words);
+      else {
+        for (const cell of undo.cells) {
+          text.cells[cell] = undo.words[cell >> 1]!;
+          text.cells[cell + 1] = 0;
+        }
       }
     }
     undo.clear();
