@@ -28,10 +28,12 @@ export {
   specOf,
 } from './explore/explore.ts';
 export { type HuntFailure, type HuntOptions, type HuntResult, hunt } from './hunt/hunt.ts';
+export { type LiveClusterOptions, runLiveCluster } from './live/cluster/run-live-cluster.ts';
 export { judgeLiveRun } from './live/judge-run.ts';
 export { type ReplayedOrder, replayFromLive } from './live/live-order-file.ts';
 export { type LiveResult, type LiveScenarioRun, runLiveScenario } from './live/live-result.ts';
-export { type LiveOptions, type LiveRun, runLiveThreads } from './live/run-threads.ts';
+export type { LiveOptions, LiveRun } from './live/live-run.ts';
+export { runLiveThreads } from './live/run-threads.ts';
 export { buildSpec, type PreparedMachine, type SpecOverrides } from './machine/build-spec.ts';
 export { bootNodeTables, type NodeTables, tablePages } from './machine/node-tables.ts';
 export { textAsSeen } from './result/dump-text.ts';

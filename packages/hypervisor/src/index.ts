@@ -1,6 +1,7 @@
 export { HypervisorCrash } from './crashes.ts';
 export { HypervisorProcess, type MakeSessions } from './hypervisor.ts';
-export { FaultyLiveHypervisor, type NodeWay } from './live/faulty-live-hypervisor.ts';
+export { ClusterLiveHypervisor } from './live/cluster-live-hypervisor.ts';
+export { type FaultyHypervisorPorts, FaultyLiveHypervisor, type NodeWay } from './live/faulty-live-hypervisor.ts';
 export { LiveHypervisor, type LiveHypervisorPorts } from './live/live-hypervisor.ts';
 export { type LiveEntry, LiveOrder } from './live/live-order.ts';
 export { type JournalEntry, Order } from './order.ts';

@@ -14,9 +14,10 @@ export {
   TearingTest,
   wordOfCell,
 } from './live/cells.ts';
+export { ClusterLiveNode } from './live/cluster-live-node.ts';
 export { FaultyLiveNode, type LiveFaultPorts } from './live/faulty-live-node.ts';
 export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
-export { type WatchedWords, watchedWords, watchedWordsBytes } from './live/live-checks.ts';
+export { raiseWatched, type WatchedWords, watchedWords, watchedWordsBytes } from './live/live-checks.ts';
 export { stoppingCpu } from './live/live-kernel.ts';
 export {
   type LiveFaultMemory,
@@ -27,6 +28,8 @@ export {
 } from './live/live-node.ts';
 export { type LiveCount, type LiveNodeReport, liveReportOf } from './live/live-report.ts';
 export { MAINTENANCE_BYTES, MaintenanceWords } from './live/maintenance-words.ts';
+export { RemoteMaintenance } from './live/remote-parts.ts';
+export * as remote from './live/remote-port.ts';
 export * as shared from './live/shared-words.ts';
 export { DONE, StepsRunner } from './live/steps-runner.ts';
 export {

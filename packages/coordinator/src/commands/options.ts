@@ -182,12 +182,11 @@ export const settingsOf = ({ bug, set }: Pick<MachineOptions, 'bug' | 'set'>): r
   return bug.length === 0 ? set : [...set, `bugs=${JSON.stringify(bug)}`];
 };
 
-const checkPlacement = ({ mode, placement, processes, hypervisor }: MachineOptions): void => {
+const checkPlacement = ({ placement, processes, hypervisor }: MachineOptions): void => {
   if (placement !== 'cluster') {
     if (processes !== undefined) throw new InputError('--processes', 'needs --placement cluster');
     if (hypervisor === 'own') throw new InputError('--hypervisor', 'own needs --placement cluster');
   }
-  if (placement === 'cluster' && mode === 'live') throw new InputError('--placement', 'cluster is for --mode sim');
   if (hypervisor === 'own' && processes === 1) {
     throw new InputError('--hypervisor', 'own needs a second process; see --processes');
   }

@@ -37,6 +37,9 @@ export const runLiveCommand = async (
   progress.begin(scenario.name);
   const { result, prepared, run } = await runLiveScenario(scenario, {
     seed: options.seed,
+    ...(options.placement === 'cluster'
+      ? { cluster: { processes: options.processes ?? null, ownHypervisor: options.hypervisor === 'own' } }
+      : {}),
     signal,
     progress: (ms) => progress.update(ms * PS_PER_MS, scenario.workload.durationPs),
   });

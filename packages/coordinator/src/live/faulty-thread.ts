@@ -16,6 +16,7 @@ import {
 } from '@numalab/interconnect';
 import {
   FaultyLiveNode,
+  type LiveFaultPorts,
   type LiveNode,
   type LiveNodePorts,
   type LiveShared,
@@ -46,8 +47,12 @@ const linkParts = (
   return { words: RING_WORDS, faults: links, tally, kindOf, now, beganMs: () => beganMs[0]! };
 };
 
-/** A node that planned faults may hit. */
-export const faultyNode = ({ thread, shared, life }: LiveTask, half: NodeHalf, ports: LiveNodePorts): LiveNode => {
+/** What a node that planned faults may hit is given, with the rings of `ports` on the other side of its link. */
+export const faultyPorts = <Ports extends LiveNodePorts>(
+  { thread, shared, life }: LiveTask,
+  ports: Ports,
+  wake: () => void,
+): { readonly ports: Ports; readonly faults: LiveFaultPorts } => {
   const { spec, words, faults } = shared;
   const plan = spec.faults as FaultPlan;
   Atomics.store(words, word.threadWord(thread) + word.THREAD_ID, threadId);
@@ -60,36 +65,43 @@ export const faultyNode = ({ thread, shared, life }: LiveTask, half: NodeHalf, p
           out: ports.toHypervisor,
           in: ports.fromHypervisor,
           peer: spec.nodes,
-          wake: () => word.wakeHypervisor(words, spec.nodes),
+          wake,
         });
   const ends = link === null ? {} : { toHypervisor: link.sender, fromHypervisor: link.receiver };
   const tally = new LiveTally(plan, faults!.tally, thread);
-  const node = new FaultyLiveNode(
-    thread,
-    shared,
-    half,
-    { ...ports, ...ends, isReborn: life > 1 },
-    { plan, tally, link, life },
-  );
+  return { ports: { ...ports, ...ends, isReborn: life > 1 }, faults: { plan, tally, link, life } };
+};
+
+/** A node that planned faults may hit. */
+export const faultyNode = (task: LiveTask, half: NodeHalf, raw: LiveNodePorts): LiveNode => {
+  const { thread, shared } = task;
+  const wake = (): void => word.wakeHypervisor(shared.words, shared.spec.nodes);
+  const { ports, faults } = faultyPorts(task, raw, wake);
+  const node = new FaultyLiveNode(thread, shared, half, ports, faults);
   node.checks.onFinding = (finding) => parentPort?.postMessage({ node: thread, finding } satisfies LiveNews);
   return node;
 };
 
-/** The hypervisor of a run with planned faults. */
-export const faultyHypervisor = (
-  { shared, rings, recordLimit }: LiveTask,
-  half: HypervisorHalf,
+/** The ways from the hypervisor to nodes; `writer` makes its end of a ring. */
+export const waysOf = (
+  { shared, rings }: LiveTask,
   now: () => number,
-): FaultyLiveHypervisor => {
+  writer: (node: number, offset: number) => LiveRingWriter,
+): ((node: number) => NodeWay) => {
   const { spec, words } = shared;
   const parts = linkParts(shared, spec.nodes, now);
-  const open = (node: number): NodeWay => {
-    const to = new LiveRingWriter(rings, ringOffset(spec.nodes + node), RING_WORDS);
+  return (node) => {
+    const to = writer(node, ringOffset(spec.nodes + node));
     const from = new LiveRingReader(rings, ringOffset(node), RING_WORDS);
     if (parts === null) return { to, from, link: null };
     const wake = (): void => word.wakeNode(words, spec.nodes, node);
     const link = new LiveLink({ ...parts, out: to, in: from, peer: node, wake });
     return { to: link.sender, from: link.receiver, link };
   };
-  return new FaultyLiveHypervisor(shared, half, recordLimit, { now, open });
+};
+
+/** The hypervisor of a run with planned faults. */
+export const faultyHypervisor = (task: LiveTask, half: HypervisorHalf, now: () => number): FaultyLiveHypervisor => {
+  const open = waysOf(task, now, (_, offset) => new LiveRingWriter(task.rings, offset, RING_WORDS));
+  return new FaultyLiveHypervisor(task.shared, half, task.recordLimit, { now, open });
 };

@@ -13,13 +13,14 @@ import {
   wordOfCell,
 } from '@numalab/node-worker';
 import type { CheckOptions } from '../engine/run-machine.ts';
-import type { LiveRun } from './run-threads.ts';
+import type { LiveRun } from './live-run.ts';
 
 const PS_PER_MS = 1e9;
 const FINDINGS_KEPT = 8;
 
 /** Moments of ticks in picoseconds since the run began, strictly later for a later tick. */
-const timesOf = ({ hypervisor, beganMs }: LiveRun): ((tick: number) => number) => {
+const timesOf = ({ hypervisor, beganMs, ticksAreNs }: LiveRun): ((tick: number) => number) => {
+  if (ticksAreNs) return (tick) => Math.round((tick - beganMs * 1e6) * 1000);
   const { tickMs } = hypervisor;
   const times = new Float64Array(tickMs.length);
   for (let tick = 1; tick < times.length; tick++) {

@@ -5,7 +5,7 @@ import type { Verdict } from '@numalab/checkers';
 import { imageWords, layOut, type MachineSpec } from '@numalab/node-worker';
 import { runWithMachine } from '../result/run-scenario.ts';
 import { loadScenario } from '../scenario/load.ts';
-import type { LiveRun } from './run-threads.ts';
+import type { LiveRun } from './live-run.ts';
 
 /** The file of a live run's folder that holds its order, as a trace that the `recorded` writer reads. */
 export const ORDER_FILE = 'order.csv';

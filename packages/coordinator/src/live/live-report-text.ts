@@ -47,7 +47,7 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
     '',
     ...field(
       'threads',
-      `${result.threads} (a node each, and the hypervisor) on ${result.cores} cores, latencies ${result.latencyScale === 0 ? 'off' : `× ${result.latencyScale} in real time`}`,
+      `${result.threads} (a node each, and the hypervisor)${result.processes > 1 ? ` in ${result.processes} processes (transport: process)` : ''} on ${result.cores} cores, latencies ${result.latencyScale === 0 ? 'off' : `× ${result.latencyScale} in real time`}`,
       columns,
     ),
     ...field('updates', `per-node stage 2, protocol ${result.protocol} (declares ${guarantee.declared})`, columns),

@@ -13,11 +13,13 @@ import { fieldOf } from '../machine/place.ts';
 import { nodeMemoryFigures, totalMemory } from '../result/memory-figures.ts';
 import type { FetchFigures, MemoryFigures, Percentiles, RunResult, WalkFigures } from '../result/run-result.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { type LiveClusterOptions, runLiveCluster } from './cluster/run-live-cluster.ts';
 import { judgeLiveRun } from './judge-run.ts';
 import { checkLiveFaults } from './live-faults.ts';
+import type { LiveOptions, LiveRun, LostProcess } from './live-run.ts';
 import { faultThreads } from './live-shared.ts';
 import type { NodeOutage } from './node-lives.ts';
-import { type LiveOptions, type LiveRun, runLiveThreads } from './run-threads.ts';
+import { runLiveThreads } from './run-threads.ts';
 
 const VIOLATIONS_KEPT = 100;
 /** Writes on record: what memory the history may take. */
@@ -60,7 +62,12 @@ export interface LiveResult
     | 'warnings'
   > {
   readonly mode: 'live';
-  readonly placement: 'threads';
+  readonly placement: 'threads' | 'cluster';
+  /** How threads reach what is of others: memory that they share, or also frames between processes, by their service threads. */
+  readonly transport: 'memory' | 'process';
+  readonly processes: number;
+  /** Processes that were ended from outside while the run went on; their nodes went down. */
+  readonly lostProcesses: readonly LostProcess[];
   readonly digest: null;
   readonly virtualTimePs: null;
   readonly strategy: 'stage2';
@@ -132,13 +139,13 @@ const addUp = <Figures extends object>(all: readonly Figures[]): Figures => {
 
 /** Percentiles in picoseconds of all nodes' histograms together. */
 const percentilesOf = (histograms: readonly Float64Array[], maxima: readonly number[]): Percentiles => {
-  const all = new Float64Array(histograms[0]!.length);
+  const all = new Float64Array(histograms[0]?.length ?? 0);
   for (const counts of histograms) for (let i = 0; i < counts.length; i++) all[i]! += counts[i]!;
   const at = (fraction: number): number | null => {
     const ns = percentileOf(all, fraction);
     return ns === null ? null : Math.min(ns, Math.max(...maxima)) * 1000;
   };
-  const max = Math.max(...maxima);
+  const max = Math.max(0, ...maxima);
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: max === 0 ? null : Math.round(max * 1000) };
 };
 
@@ -158,6 +165,17 @@ const checkLive = (scenario: Scenario): void => {
   if (scenario.machine.caches.nested) fail('machine.caches.nested', 'must be false');
 };
 
+/** How a live run is spread over processes; see runLiveCluster. */
+export type LiveCluster = Pick<LiveClusterOptions, 'processes' | 'ownHypervisor'>;
+
+/** Refuses what only threads of one process can do. */
+const checkCluster = (scenario: Scenario): void => {
+  const index = scenario.faults.findIndex(({ kind }) => kind === 'crash');
+  if (index < 0) return;
+  const what = 'crash cannot be had in live with --placement cluster: end a process instead';
+  throw new InputError(fieldOf(scenario, `faults.${index}.kind`), what);
+};
+
 const ASSUMPTIONS: readonly string[] = [
   'threads are scheduled by the system: which races happen differs from run to run',
   'stores reach instruction fetches without DC CVAU, as after an eviction, and nothing is fetched ahead: a missing clean or ISB cannot show',
@@ -171,6 +189,11 @@ const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
   if (run.hypervisor.numbered > RECORDED_WRITES) {
     warnings.push(
       `the first ${RECORDED_WRITES} of ${run.hypervisor.numbered} writes are on record; fetches after them were only checked as they happened`,
+    );
+  }
+  for (const { process, pid, nodes, how, atMs } of run.lost) {
+    warnings.push(
+      `process ${process} (pid ${pid}) ${how} at ${Math.round(atMs)} ms: node${nodes.length > 1 ? 's' : ''} ${nodes.join(', ')} went down with what they had counted, recorded and found; the run went on without`,
     );
   }
   for (const { node, downMs, backMs } of run.outages) {
@@ -222,6 +245,7 @@ const resultOf = (
 ): LiveResult => {
   const { judgement, faults } = judged;
   const { nodes } = run;
+  const placed = run.ticksAreNs;
   const sum = (count: LiveCount): number => nodes.reduce((total, { counts }) => total + counts[count], 0);
   const latencyPs = percentilesOf(
     nodes.map(({ latency }) => latency),
@@ -238,7 +262,10 @@ const resultOf = (
     scenario: scenario.name,
     seed,
     mode: 'live',
-    placement: 'threads',
+    placement: placed ? 'cluster' : 'threads',
+    transport: run.processes > 1 ? 'process' : 'memory',
+    processes: run.processes,
+    lostProcesses: run.lost,
     strategy: 'stage2',
     protocol: scenario.replication.protocol,
     digest: null,
@@ -290,15 +317,16 @@ const resultOf = (
  */
 export const runLiveScenario = async (
   scenario: Scenario,
-  options: Pick<LiveOptions, 'signal' | 'progress'> & { readonly seed: number },
+  options: Pick<LiveOptions, 'signal' | 'progress'> & { readonly seed: number; readonly cluster?: LiveCluster },
 ): Promise<LiveScenarioRun> => {
   checkLive(scenario);
+  if (options.cluster !== undefined) checkCluster(scenario);
   const prepared = buildSpec(scenario, options.seed);
-  const run = await runLiveThreads(prepared.spec, prepared.spec.protocol, prepared.watch, {
-    ...options,
-    scale: scenario.interconnect.latencyScale,
-    recordLimit: RECORDED_WRITES,
-  });
+  const { spec, watch } = prepared;
+  const live = { ...options, scale: scenario.interconnect.latencyScale, recordLimit: RECORDED_WRITES };
+  const run = await (options.cluster === undefined
+    ? runLiveThreads(spec, spec.protocol, watch, live)
+    : runLiveCluster(spec, spec.protocol, watch, { ...live, ...options.cluster }));
   const raw = judgeLiveRun(prepared.spec, run, scenario.checks);
   const judged = bookFaults(prepared.spec.faults, talliesOf(prepared.spec, run), raw, scenario.checks.expect);
   return { result: resultOf(scenario, options.seed, prepared, run, judged), prepared, run, ...judged };

@@ -40,13 +40,20 @@ const watchedOf = (watch: WatchMap): WatchedWords => {
 export const buildShared = (
   spec: MachineSpec,
   watch: WatchMap,
-  options: { readonly scale: number; readonly cores: number; readonly recordLimit: number },
+  options: {
+    readonly scale: number;
+    readonly cores: number;
+    readonly recordLimit: number;
+    /** Whether a node is of this process; of others only the addresses are needed. */
+    readonly isHere?: (node: number) => boolean;
+  },
 ): LiveShared => {
+  const { isHere = () => true } = options;
   const layout = layOut(spec);
   const image = imageWords(spec, layout);
   const memories = Array.from({ length: spec.nodes }, (_, id) => {
     const memory = new NodeMemory(spec.base + id * spec.memoryPerNode, spec.memoryPerNode, spec.arenaBytes);
-    memory.addText(layout.copyPa[id]!, image);
+    memory.addText(layout.copyPa[id]!, image, isHere(id));
     return memory.share();
   });
   const reference = new Float64Array(new SharedArrayBuffer(image.length * 8));
@@ -81,3 +88,21 @@ const faultMemory = (spec: MachineSpec): LiveFaultMemory | null =>
         beganMs: new Float64Array(new SharedArrayBuffer(8)).fill(Infinity),
         progress: new Int32Array(new SharedArrayBuffer(4 * spec.nodes * progressPlaces(spec))),
       };
+
+/** What those threads do that `isHere` has, nodes and the hypervisor behind them. */
+export const threadsOf = (
+  words: Int32Array,
+  nodes: number,
+  isHere: (thread: number) => boolean,
+): { readonly idle: boolean; readonly finite: boolean; readonly sent: number; readonly taken: number } => {
+  let [idle, finite, sent, taken] = [true, true, 0, 0];
+  for (let thread = 0; thread <= nodes; thread++) {
+    if (!isHere(thread)) continue;
+    const at = word.threadWord(thread);
+    if (Atomics.load(words, at + word.IDLE) === 0) idle = false;
+    if (thread < nodes && Atomics.load(words, at + word.FINITE) === 0) finite = false;
+    sent += Atomics.load(words, at + word.SENT);
+    taken += Atomics.load(words, at + word.TAKEN);
+  }
+  return { idle, finite, sent, taken };
+};

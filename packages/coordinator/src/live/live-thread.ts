@@ -13,7 +13,7 @@ const TEST_MS = 20;
 const TEST_ROUNDS = 2000;
 
 /** All threads at once: the hypervisor writes cells, the nodes read them. */
-const testCells = ({ tearingTest, thread, shared }: LiveTask): TearingTest => {
+export const testCells = ({ tearingTest, thread, shared }: LiveTask): TearingTest => {
   const test = new TearingTest(tearingTest);
   const end = performance.now() + TEST_MS;
   while (performance.now() < end) {
@@ -24,7 +24,7 @@ const testCells = ({ tearingTest, thread, shared }: LiveTask): TearingTest => {
 };
 
 /** Tells that this thread is ready and waits until the run begins. */
-const meet = ({ words }: LiveTask['shared']): void => {
+export const meet = ({ words }: LiveTask['shared']): void => {
   Atomics.add(words, word.READY, 1);
   Atomics.notify(words, word.READY);
   while (Atomics.load(words, word.PHASE) === word.PHASE_BOOT && Atomics.load(words, word.FAILED) === 0) {
@@ -72,6 +72,11 @@ const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
   const hypervisor = newHypervisor(task, (await loadProtocol(task.protocol)).hypervisor(task.shared.spec.bugs));
   testCells(task);
   meet(task.shared);
+  return outcomeOf(hypervisor);
+};
+
+/** Runs the hypervisor to its end. */
+export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
   hypervisor.run();
   const { order, tickMs, retired, withoutEffect, turns } = hypervisor;
   const orphaned = hypervisor instanceof FaultyLiveHypervisor ? hypervisor.orphaned : 0;
@@ -79,12 +84,20 @@ const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
   return { node: null, hypervisor: report, cellsRead: 0, cellsTorn: 0 };
 };
 
-/** One thread of a live run, from boot to report. An error stops all threads. */
+/** One thread of a live run, from boot to report. */
 export const runLiveThread = async (task: LiveTask): Promise<LiveOutcome> => {
-  const { words, spec } = task.shared;
+  const { spec } = task.shared;
+  if (task.shared.cores <= spec.nodes) pinThread(task.thread === spec.nodes);
+  return await stoppingAll(task, () => (task.thread === spec.nodes ? runHypervisor(task) : runNode(task)));
+};
+
+/** Does `work`; an error stops all threads. */
+export const stoppingAll = async <Result>(
+  { shared: { words, spec } }: LiveTask,
+  work: () => Promise<Result>,
+): Promise<Result> => {
   try {
-    if (task.shared.cores <= spec.nodes) pinThread(task.thread === spec.nodes);
-    return await (task.thread === spec.nodes ? runHypervisor(task) : runNode(task));
+    return await work();
   } catch (error) {
     Atomics.store(words, word.FAILED, 1);
     word.wakeAll(words, spec.nodes);

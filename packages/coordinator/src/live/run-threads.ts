@@ -1,11 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InternalError } from '@numalab/base';
 import { liveRingBytes } from '@numalab/interconnect';
 import {
-  type Finding,
-  type LiveNodeReport,
   type LiveShared,
   type MachineSpec,
   TEARING_TEST_BYTES,
@@ -14,84 +11,50 @@ import {
 } from '@numalab/node-worker';
 import { Piscina } from 'piscina';
 import type { ProtocolRef } from '../engine/protocol-ref.ts';
-import { buildShared } from './live-shared.ts';
-import { type LiveHypervisorReport, type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
-import { NodeLives, type NodeOutage } from './node-lives.ts';
+import { Conductor, type LiveFleet } from './conductor.ts';
+import type { LiveOptions, LiveRun } from './live-run.ts';
+import { buildShared, threadsOf } from './live-shared.ts';
+import { type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
+import { NodeLives } from './node-lives.ts';
 
-/** How often the watching thread looks. */
-const POLL_MS = 5;
-/** A run must come to rest within this time; one that was interrupted is cut off sooner. */
-const REST_MS = 10_000;
-const INTERRUPTED_REST_MS = 500;
-/** Of the time with all writes in flight, how long one alone is measured, and at least and at most. */
-const ALONE_SHARE = 0.1;
-const ALONE_MIN_MS = 100;
-const ALONE_MAX_MS = 1000;
-const SETTLE_MS = 20;
-
-/** How a live run is set up. */
-export interface LiveOptions {
-  /** Factor on latencies; 0: off. */
-  readonly scale: number;
-  /** Writes that are recorded. */
-  readonly recordLimit: number;
-  readonly signal?: AbortSignal;
-  /** Told now and then how much real time has passed, in milliseconds. */
-  readonly progress?: (ms: number) => void;
-}
-
-/** What a live run left behind. */
-export interface LiveRun {
-  readonly shared: LiveShared;
-  readonly nodes: readonly LiveNodeReport[];
-  readonly hypervisor: LiveHypervisorReport;
-  readonly bootMs: number;
-  /** The measured phase, and the writes retired in it. */
-  readonly wallMs: number;
-  readonly retired: number;
-  /** The same with one write in flight; null if that was not measured. */
-  readonly alone: { readonly wallMs: number; readonly retired: number } | null;
-  /** When the measured phase began, on the threads' clock. */
-  readonly beganMs: number;
-  readonly interrupted: boolean;
-  /** Whether everything came to rest at the end. */
-  readonly rested: boolean;
-  readonly cellsRead: number;
-  readonly cellsTorn: number;
-  readonly cores: number;
-  /** Nodes that went down, and what they had found by then. */
-  readonly outages: readonly NodeOutage[];
-  readonly lostFindings: readonly Finding[];
-}
-
-/** Watches over the threads: phases, and what has been done. */
-class Conductor {
+/** The threads of this process, seen through the words that they share. */
+class SharedFleet implements LiveFleet {
   private readonly words: Int32Array;
   private readonly nodes: number;
-  private readonly signal: AbortSignal | undefined;
-  private readonly progress: ((ms: number) => void) | undefined;
-  private readonly look: () => void;
+  private readonly lives: NodeLives;
 
-  /** `look` is called whenever it looks. */
-  constructor(shared: LiveShared, { signal, progress }: LiveOptions, look: () => void) {
-    this.look = look;
+  constructor(shared: LiveShared, lives: NodeLives) {
     this.words = shared.words;
     this.nodes = shared.spec.nodes;
-    this.signal = signal;
-    this.progress = progress;
+    this.lives = lives;
   }
 
   get failed(): boolean {
     return Atomics.load(this.words, word.FAILED) !== 0;
   }
 
-  get interrupted(): boolean {
-    return this.signal?.aborted === true;
-  }
-
-  /** Writes retired so far. */
   get retired(): number {
     return Atomics.load(this.words, word.threadWord(this.nodes) + word.DONE);
+  }
+
+  get isReady(): boolean {
+    return Atomics.load(this.words, word.READY) === this.nodes + 1;
+  }
+
+  get isSettled(): boolean {
+    return this.lives.isSettled;
+  }
+
+  begin(): void {
+    this.lives.begin();
+  }
+
+  endFaults(): void {
+    this.lives.end();
+  }
+
+  look(): void {
+    this.lives.look();
   }
 
   phase(phase: number): void {
@@ -100,106 +63,20 @@ class Conductor {
     word.wakeAll(this.words, this.nodes);
   }
 
-  /** Waits until `holds`, for `ms` at most. False if the time is over, a thread failed, or the run is interrupted. */
-  async until(holds: () => boolean, ms: number, heedsSignal = true): Promise<boolean> {
-    const end = performance.now() + ms;
-    while (!holds()) {
-      this.look();
-      if (this.failed || (heedsSignal && this.interrupted) || performance.now() > end) return false;
-      await delay(POLL_MS);
-    }
-    return true;
+  limitAgents(count: number): void {
+    Atomics.store(this.words, word.AGENTS, count);
   }
 
-  /** Lets `ms` pass; less if the run is interrupted. */
-  async pass(ms: number): Promise<void> {
-    const begun = performance.now();
-    for (;;) {
-      const left = ms - (performance.now() - begun);
-      if (left <= 0 || this.failed || this.interrupted) return;
-      this.look();
-      this.progress?.(performance.now() - begun);
-      await delay(Math.min(left, 50));
-    }
+  get isFiniteDone(): boolean {
+    const { finite } = threadsOf(this.words, this.nodes, () => true);
+    return finite;
   }
 
-  allReady(): boolean {
-    return Atomics.load(this.words, word.READY) === this.nodes + 1;
-  }
-
-  finiteDone(): boolean {
-    for (let node = 0; node < this.nodes; node++) {
-      if (Atomics.load(this.words, word.threadWord(node) + word.FINITE) === 0) return false;
-    }
-    return true;
-  }
-
-  /** Whether nothing is under way anywhere: all threads idle, and everything sent has been taken. */
-  isQuiet(): boolean {
-    let sent = 0;
-    let taken = 0;
-    for (let thread = 0; thread <= this.nodes; thread++) {
-      const at = word.threadWord(thread);
-      if (Atomics.load(this.words, at + word.IDLE) === 0) return false;
-      sent += Atomics.load(this.words, at + word.SENT);
-      taken += Atomics.load(this.words, at + word.TAKEN);
-    }
-    return sent === taken;
-  }
-
-  /** With one agent alone: how many writes are retired in how much time. */
-  async measureAlone(wallMs: number): Promise<LiveRun['alone']> {
-    Atomics.store(this.words, word.AGENTS, 1);
-    await this.pass(SETTLE_MS);
-    const begun = performance.now();
-    const before = this.retired;
-    await this.pass(Math.max(ALONE_MIN_MS, Math.min(ALONE_MAX_MS, wallMs * ALONE_SHARE)));
-    if (this.interrupted) return null;
-    return { retired: this.retired - before, wallMs: performance.now() - begun };
-  }
-
-  /** Nothing new is begun, and what is under way ends. Whether all came to rest. */
-  async rest(): Promise<boolean> {
-    this.phase(word.PHASE_DRAIN);
-    const isQuiet = await this.until(
-      () => this.isQuiet(),
-      this.interrupted ? INTERRUPTED_REST_MS : REST_MS,
-      !this.interrupted,
-    );
-    this.phase(word.PHASE_END);
-    return isQuiet;
+  get isQuiet(): boolean {
+    const { idle, sent, taken } = threadsOf(this.words, this.nodes, () => true);
+    return idle && sent === taken;
   }
 }
-
-const inFlight = (spec: MachineSpec): number =>
-  spec.writers.reduce((sum, writer) => sum + (writer.kind === 'synthetic' ? writer.agents.length : 1), 0);
-
-/** Whether one write in flight can be measured after many: all writers are endless synthetic ones. */
-const canBeAlone = (spec: MachineSpec): boolean =>
-  inFlight(spec) > 1 && spec.writers.every((writer) => writer.kind === 'synthetic' && writer.actions === null);
-
-const conduct = async (
-  spec: MachineSpec,
-  conductor: Conductor,
-  lives: NodeLives,
-): Promise<Pick<LiveRun, 'wallMs' | 'retired' | 'alone' | 'rested'>> => {
-  const begun = performance.now();
-  lives.begin();
-  conductor.phase(word.PHASE_RUN);
-  await conductor.pass(spec.workload.durationPs / 1e9);
-  const canMeasure = canBeAlone(spec);
-  if (!canMeasure) {
-    conductor.phase(word.PHASE_FINITE);
-    // A node that is down has no finite work, until it is back.
-    await conductor.until(() => lives.isSettled && conductor.finiteDone(), Infinity);
-  }
-  const wallMs = performance.now() - begun;
-  const { retired } = conductor;
-  await conductor.until(() => lives.isSettled, Infinity);
-  lives.end();
-  const alone = canMeasure && !conductor.interrupted ? await conductor.measureAlone(wallMs) : null;
-  return { wallMs, retired, alone, rested: await conductor.rest() };
-};
 
 const failureOf = (outcomes: readonly (PromiseSettledResult<LiveOutcome> | null)[]): Error | null => {
   for (const [thread, outcome] of outcomes.entries()) {
@@ -242,13 +119,13 @@ export const runLiveThreads = async (
     concurrentTasksPerWorker: 1,
   });
   const lives = new NodeLives(pool, base);
-  const conductor = new Conductor(shared, options, () => lives.look());
+  const conductor = new Conductor(new SharedFleet(shared, lives), options);
   try {
-    const isReady = await conductor.until(() => conductor.allReady(), Infinity);
+    const isReady = await conductor.ready();
     const bootMs = performance.now() - called;
     const beganMs = performance.timeOrigin + performance.now() - originMs;
     const measured = isReady
-      ? await conduct(spec, conductor, lives)
+      ? await conductor.conduct(spec)
       : { wallMs: 0, retired: 0, alone: null, rested: await conductor.rest() };
     lives.end();
     const outcomes = await lives.settled();
@@ -268,10 +145,13 @@ export const runLiveThreads = async (
       cores,
       outages: lives.outages,
       lostFindings: lives.findings,
+      processes: 1,
+      lost: [],
+      ticksAreNs: false,
     };
   } finally {
     lives.end();
-    conductor.phase(word.PHASE_END);
+    conductor.end();
     await pool.destroy();
   }
 };

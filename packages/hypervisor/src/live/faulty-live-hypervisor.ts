@@ -3,6 +3,7 @@ import { type LiveLink, LiveRingReader, LiveRingWriter, liveRingBytes } from '@n
 import {
   DONE,
   type LiveShared,
+  type MaintenanceWords,
   putMessage,
   RESYNC,
   RESYNCED,
@@ -25,6 +26,7 @@ export interface FaultyHypervisorPorts {
   readonly now: () => number;
   /** The way to a node in its present life. */
   readonly open: (node: number) => NodeWay;
+  readonly maintenance?: MaintenanceWords;
 }
 
 const EMPTY_WORDS = 8;
@@ -83,11 +85,12 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
   /** By number: the same of writes that are not over. */
   private readonly lifeOf = new Map<number, number>();
 
-  constructor(shared: LiveShared, half: HypervisorHalf, limit: number, { now, open }: FaultyHypervisorPorts) {
+  constructor(shared: LiveShared, half: HypervisorHalf, limit: number, ports: FaultyHypervisorPorts) {
+    const { open } = ports;
     const ways = Array.from({ length: shared.spec.nodes }, (_, node) => open(node));
     const toNodes = ways.map(({ to }) => to);
     const fromNodes = ways.map(({ from }) => from);
-    super(shared, half, limit, { now, toNodes, fromNodes });
+    super(shared, half, limit, { ...ports, toNodes, fromNodes });
     this.open = open;
     this.toNodes = toNodes;
     this.fromNodes = fromNodes;
@@ -129,6 +132,11 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
     const life = this.lives[node]!;
     this.runner.handle(() => this.half.onNodeDown?.(this, node, life));
     this.runner.wake();
+    this.bury(node, life);
+  }
+
+  /** It is known that a life of a node is over. */
+  private bury(node: number, life: number): void {
     Atomics.store(this.words, word.threadWord(node) + word.BURIED, life);
   }
 

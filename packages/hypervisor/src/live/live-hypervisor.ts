@@ -32,6 +32,8 @@ export interface LiveHypervisorPorts {
   readonly now: () => number;
   readonly toNodes: readonly LiveRingWriter[];
   readonly fromNodes: readonly LiveRingReader[];
+  /** Where maintenance has to reach other processes; left out: it does not. */
+  readonly maintenance?: MaintenanceWords;
 }
 
 /** A write under way. */
@@ -62,8 +64,8 @@ export class LiveHypervisor implements HypervisorContext {
   protected readonly runner: StepsRunner;
   protected readonly layout: MachineLayout;
   private readonly copies: readonly LiveCopy[];
-  private readonly maintenance: MaintenanceWords;
-  private readonly latencies: Latencies;
+  protected readonly maintenance: MaintenanceWords;
+  protected readonly latencies: Latencies;
   private readonly waiting: InstanceType<typeof word.HypervisorWaiting>;
   private readonly own: number;
   private readonly granuleBytes: number;
@@ -88,7 +90,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.copies = shared.memories.map((memory, node) =>
       liveCopyOf(NodeMemory.attach(memory).textAt(this.layout.copyPa[node]!)!),
     );
-    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    this.maintenance = ports.maintenance ?? new MaintenanceWords(words, shared.maintenance);
     this.latencies = new Latencies(spec.topology, spec.profile);
     this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores);
     this.own = word.threadWord(spec.nodes);

@@ -122,13 +122,13 @@ export class NodeMemory implements WordMemory {
 
   /**
    * Makes [base, base + 4 × words.length) the node's text region, its words all numbered 0. A node has one at most: the
-   * primary or a replica.
+   * primary or a replica. Not `filled`, it is address space for what is elsewhere.
    */
-  addText(base: number, words: Uint32Array): TextRegion {
+  addText(base: number, words: Uint32Array, filled = true): TextRegion {
     assert(this.text === null && this.contains(base) && base % 64 === 0, 'one text region, in its node, line-aligned');
     const cells = new Uint32Array(new SharedArrayBuffer(words.length * 8));
     const region = { base, bytes: words.length * 4, cells };
-    this.fillText(region, words);
+    if (filled) this.fillText(region, words);
     this.text = region;
     return region;
   }

@@ -165,12 +165,12 @@ export class LiveAgent implements NodeContext {
   copyPage(page: number): Step<void> {
     const { owner } = this;
     const { granuleBytes } = owner;
-    const from = owner.primary;
     const to = owner.ownCopy;
     const start = page * granuleBytes - owner.layout.spanStart;
     const first = Math.max(0, start) / 4;
     const end = Math.min(start + granuleBytes, to.bytes) / 4;
-    for (let i = first; i < end; i++) to.cells[i] = from.cells[i]!;
+    const from = owner.primaryCells(first, end);
+    for (let i = first; i < end; i++) to.cells[i] = from[i]!;
     owner.el2.invalidateLines(to.base + first * 4, (end - first) * 4);
     return DONE;
   }
@@ -181,7 +181,8 @@ export class LiveAgent implements NodeContext {
     const start = page * granuleBytes - owner.layout.spanStart;
     const first = Math.max(0, start) / 4;
     const end = Math.min(start + granuleBytes, owner.ownCopy.bytes) / 4;
-    for (let i = first; i < end; i++) if (owner.primary.cells[i] !== owner.ownCopy.cells[i]) return over(false);
+    const primary = owner.primaryCells(first, end);
+    for (let i = first; i < end; i++) if (primary[i] !== owner.ownCopy.cells[i]) return over(false);
     return over(true);
   }
 
@@ -189,6 +190,7 @@ export class LiveAgent implements NodeContext {
     const { maintenance } = this.owner;
     maintenance.tlbiStage2();
     maintenance.tlbiAll();
+    maintenance.complete();
     this.owner.tlbis += 2;
     return DONE;
   }

@@ -30,13 +30,25 @@ export const watchedWords = (index: Int32Array, count: number, memory: SharedArr
   synchronised: new Int32Array(memory, 2 * count * 4, count),
 });
 
-/** Raises `words[index]` to `value`. */
-const raise = (words: Int32Array, index: number, value: number): void => {
+/** Raises `words[index]` to `value`. Whether it was lower. */
+const raise = (words: Int32Array, index: number, value: number): boolean => {
   for (let old = Atomics.load(words, index); old < value; ) {
     const found = Atomics.compareExchange(words, index, old, value);
-    if (found === old) return;
+    if (found === old) return true;
     old = found;
   }
+  return false;
+};
+
+/** What is known of each watched word, as {@link raiseWatched} wants it. */
+export const ENDED_WORDS = 0;
+export const SEEN = 1;
+export const SYNCHRONISED = 2;
+
+/** Raises what is known of the watched word `index`. Whether it was lower. */
+export const raiseWatched = (watched: WatchedWords, which: number, index: number, value: number): boolean => {
+  if (which === SEEN) return raise(watched.seen, index, value);
+  return raise(which === ENDED_WORDS ? watched.ended : watched.synchronised, index, value);
 };
 
 /**
@@ -66,8 +78,8 @@ export class LiveChecks {
   /** Values that were compared with the order's. */
   compared = 0;
   private readonly foundOf = new Map<string, number>();
-  private readonly words: Int32Array;
-  private readonly watched: WatchedWords;
+  protected readonly words: Int32Array;
+  protected readonly watched: WatchedWords;
   /** The text after all writes, and of which number each word is. */
   private readonly reference: Float64Array;
   private readonly firstWord: number;
@@ -119,10 +131,24 @@ export class LiveChecks {
     this.onFinding?.(finding);
   }
 
+  /** The present tick: what stands in the record as time. */
+  protected tick(): number {
+    return Atomics.load(this.words, TICK);
+  }
+
+  /** Whether a number that is not known here has been given out all the same. */
+  protected isNumbered(_number: number): boolean {
+    return false;
+  }
+
+  protected raise(which: number, index: number, value: number): boolean {
+    return raiseWatched(this.watched, which, index, value);
+  }
+
   /** A fetch of the group at `word` is about to be issued; `watched` says which of its words are watched. */
   issue(word: number, watched: number): void {
     const { index, ended, seen, synchronised } = this.watched;
-    this.issueTick = Atomics.load(this.words, TICK);
+    this.issueTick = this.tick();
     for (let i = 0; i < 4; i++) {
       if ((watched & (1 << i)) === 0) continue;
       const at = index[word + i]! - 1;
@@ -142,10 +168,10 @@ export class LiveChecks {
     // A load or fetch that sees what is newest proves the least; the order of these tests is that of how often they fail.
     if (number < ended) this.late(word, number, ended, cpu);
     if (number < seen) this.backward(word, number, seen, cpu);
-    if (number > Atomics.load(words, NUMBERED)) {
+    if (number > Atomics.load(words, NUMBERED) && !this.isNumbered(number)) {
       this.report('R3', `CPU ${cpu} saw word ${word} with number ${number}, which no write has yet`);
     }
-    if (number > seen) raise(this.watched.seen, at, number);
+    if (number > seen) this.raise(SEEN, at, number);
     if (ended > this.endedEvidence[at]!) {
       this.endedEvidence[at] = ended;
       this.completedEvidence++;
@@ -167,7 +193,7 @@ export class LiveChecks {
       return;
     }
     this.recorded++;
-    const end = Atomics.load(words, TICK);
+    const end = this.tick();
     if (isLoad) this.observations.loaded(word, value, number, cpu, this.issueTick, end);
     else this.observations.fetched(word, value, number, cpu, this.issueTick, end);
   }
@@ -217,16 +243,16 @@ export class LiveChecks {
 
   /** A write of words from `word` is over: its core leaves EL2. */
   ended(word: number, count: number, number: number): void {
-    const { index, ended } = this.watched;
+    const { index } = this.watched;
     for (let i = word; i < word + count; i++) {
       const at = index[i]! - 1;
-      if (at >= 0) raise(ended, at, number);
+      if (at >= 0) this.raise(ENDED_WORDS, at, number);
     }
   }
 
   /** The synchronisation of the writer of `number` has returned. */
   synchronised(word: number, number: number): void {
     const at = this.watched.index[word]! - 1;
-    if (at >= 0) raise(this.watched.synchronised, at, number);
+    if (at >= 0) this.raise(SYNCHRONISED, at, number);
   }
 }

@@ -29,7 +29,6 @@ import {
 import { wordOfCell } from './cells.ts';
 import type { LiveCpu } from './live-cpu.ts';
 import type { LiveNode } from './live-node.ts';
-import { TICK } from './shared-words.ts';
 import { packBytes, SUBMIT, unpackBytes } from './wire.ts';
 
 /** What became of an attempt to store. */
@@ -142,7 +141,7 @@ export class LiveEl2 {
     const { node } = this;
     this.faults++;
     if (cpu.trappedTick < 0) {
-      cpu.trappedTick = Atomics.load(node.words, TICK);
+      cpu.trappedTick = node.control.tick();
       cpu.trappedMs = node.now();
     }
     const type = fscType(status);
@@ -268,5 +267,6 @@ export class LiveEl2 {
     const { maintenance, spec } = this.node;
     if (spec.dic) return;
     for (let line = pa - (pa % LINE_BYTES); line < pa + bytes; line += LINE_BYTES) maintenance.invalidateLine(line);
+    maintenance.complete();
   }
 }

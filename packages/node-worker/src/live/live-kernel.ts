@@ -75,13 +75,13 @@ export class LiveKernelCpu implements KernelCpu {
     const word = LOCK_WORDS[lock];
     if (lock === 'patch_lock') cpu.masked = true;
     else cpu.preemptible = true;
-    yield this.until(() => Atomics.compareExchange(node.words, word, 0, cpu.cpu + 1) === 0);
+    yield this.until(() => node.control.tryLock(word, cpu.cpu + 1));
     cpu.preemptible = false;
   }
 
   unlock(lock: KernelLock): Step<void> {
     const { node, cpu } = this;
-    Atomics.store(node.words, LOCK_WORDS[lock], 0);
+    node.control.unlock(LOCK_WORDS[lock]);
     if (lock === 'patch_lock') cpu.masked = false;
     node.announce();
     return DONE;
@@ -104,6 +104,7 @@ export class LiveKernelCpu implements KernelCpu {
     const { node } = this;
     this.storeEntry(node.mmu.stage1.fixmapEntry, 0, 0);
     node.maintenance.tlbiVa(FIXMAP_TEXT_POKE);
+    node.maintenance.complete();
     node.tlbis++;
     return DONE;
   }
@@ -241,6 +242,7 @@ export class LiveKernelCpu implements KernelCpu {
 
   cleanAlternatives(_offsets: readonly number[]): Step<void> {
     this.node.maintenance.invalidateLines();
+    this.node.maintenance.complete();
     this.node.endStores(this.cpu);
     return DONE;
   }
@@ -251,7 +253,7 @@ export class LiveKernelCpu implements KernelCpu {
 
   *kickAllCpus(): Step<void> {
     const { node } = this;
-    const kick = Atomics.add(node.words, KICK, 1) + 1;
+    const kick = node.control.count(KICK);
     node.announce();
     yield this.until(() => node.allTook(kick));
   }
@@ -261,12 +263,12 @@ export class LiveKernelCpu implements KernelCpu {
     yield this.lock('stop_machine');
     const stops = (Math.floor(Atomics.load(node.words, STOPPER) / STOPPER_CORES) + 1) % STOPS;
     const stopper = stops * STOPPER_CORES + cpu.cpu + 1;
-    Atomics.store(node.words, STOPPER, stopper);
+    node.control.publish(STOPPER, stopper);
     node.announce();
     yield this.until(() => node.allStopped(stopper));
     yield body();
     // The count stays, so that the next stop is another one.
-    Atomics.store(node.words, STOPPER, stops * STOPPER_CORES);
+    node.control.publish(STOPPER, stops * STOPPER_CORES);
     yield this.unlock('stop_machine');
   }
 

@@ -15,6 +15,7 @@ import type { Synchronisation, WatchMap } from '../node.ts';
 import type { MachineSpec } from '../spec.ts';
 import { buildStage1 } from '../stage1-map.ts';
 import { type LiveCopy, liveCopyOf } from './cells.ts';
+import { ControlWords } from './control-words.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 import { LiveAgent } from './live-agent.ts';
 import { LiveChecks, type WatchedWords } from './live-checks.ts';
@@ -27,6 +28,8 @@ import { LivePlaces } from './live-places.ts';
 import { LiveWalk } from './live-walk.ts';
 import { LiveWriters } from './live-writers.ts';
 import { MaintenanceWords } from './maintenance-words.ts';
+import { RemoteChecks, RemoteControl, RemoteMaintenance, RemoteMemory } from './remote-parts.ts';
+import type { RemotePort } from './remote-port.ts';
 import {
   AGENTS,
   DONE,
@@ -48,7 +51,6 @@ import {
   STOPPED,
   STOPPER,
   TAKEN,
-  TICK,
   TLBI,
   TURNS,
   threadWord,
@@ -110,6 +112,8 @@ export interface LiveNodePorts {
   readonly toHypervisor: LiveRingWriter;
   readonly fromHypervisor: LiveRingReader;
   readonly watcherOf: TableWatcherFactory | null;
+  /** What this node shares with others only by way of a service thread; left out: nothing. */
+  readonly remote?: RemotePort;
   /** The node had a life before this one: its memory is as that left it. */
   readonly isReborn?: boolean;
 }
@@ -133,6 +137,7 @@ export class LiveNode extends LivePlaces {
   readonly memory: NodeMemory;
   readonly tables: BootedTables;
   readonly maintenance: MaintenanceWords;
+  readonly control: ControlWords;
   readonly mmu: LiveMmu;
   readonly el2: LiveEl2;
   readonly fetch: LiveFetch;
@@ -181,6 +186,7 @@ export class LiveNode extends LivePlaces {
 
   constructor(id: number, shared: LiveShared, half: NodeHalf, ports: LiveNodePorts) {
     const { spec, words } = shared;
+    const { remote } = ports;
     super(id, spec);
     this.shared = shared;
     this.watch = shared.watch;
@@ -190,7 +196,9 @@ export class LiveNode extends LivePlaces {
     this.own = threadWord(id);
     this.waiting = new NodeWaiting(words, spec.nodes, id);
     this.latencies = new Latencies(spec.topology, spec.profile);
-    const memories = shared.memories.map((memory) => NodeMemory.attach(memory));
+    const memories = shared.memories.map((memory, node) =>
+      remote?.isElsewhere(node) === true ? new RemoteMemory(remote, node, memory) : NodeMemory.attach(memory),
+    );
     this.memory = memories[id]!;
     this.copies = this.layout.copyPa.map((pa, node) => liveCopyOf(memories[node]!.textAt(pa)!));
     this.ownCopy = this.copies[id]!;
@@ -203,21 +211,26 @@ export class LiveNode extends LivePlaces {
       return this.tableOps?.observer ?? NO_OBSERVER;
     });
     this.tableOps?.unlocked?.(0);
-    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    this.maintenance =
+      remote === undefined
+        ? new MaintenanceWords(words, shared.maintenance)
+        : new RemoteMaintenance(remote, words, shared.maintenance);
+    this.control = remote === undefined ? new ControlWords(words) : new RemoteControl(remote, words);
     const first = id * spec.coresPerNode;
     this.cpus = Array.from(
       { length: spec.coresPerNode },
       (_, core) => new LiveCpu(first + core, core, spec.seed, spec.profile, spec.workload.callDepth),
     );
     this.mmu = new LiveMmu(id, spec, stage1, this.tables.walker, memories, words, this.maintenance);
-    this.checks = new LiveChecks(
+    const known = [
       words,
       shared.watched,
       shared.reference,
       this.layout.spanStart >> 2,
       first,
       spec.coresPerNode,
-    );
+    ] as const;
+    this.checks = remote === undefined ? new LiveChecks(...known) : new RemoteChecks(remote, ...known);
     this.toHypervisor = ports.toHypervisor;
     this.fromHypervisor = ports.fromHypervisor;
     this.el2 = new LiveEl2(this);
@@ -237,6 +250,11 @@ export class LiveNode extends LivePlaces {
   copyAt(pa: number): LiveCopy {
     const { ownCopy } = this;
     return pa >= ownCopy.base && pa < ownCopy.base + ownCopy.bytes ? ownCopy : this.primary;
+  }
+
+  /** The primary's cells, of which those of [first, end) are up to date. */
+  primaryCells(_first: number, _end: number): Float64Array {
+    return this.primary.cells;
   }
 
   /** PA onto which a page of the range is mapped; -1 if it is not. */
@@ -262,6 +280,7 @@ export class LiveNode extends LivePlaces {
         this.maintenance.tlbiAll();
       }
     }
+    if (op.op === 'dsb') this.maintenance.complete();
     this.tableOps?.performed(op, 0);
   }
 
@@ -306,7 +325,7 @@ export class LiveNode extends LivePlaces {
     }
     if (!taken) return;
     this.kickSeen = kick;
-    Atomics.store(this.words, this.own + KICKED, kick);
+    this.control.publish(this.own + KICKED, kick);
     this.announce();
   }
 
@@ -322,7 +341,7 @@ export class LiveNode extends LivePlaces {
         if (other.cpu !== cpu && other.task !== null && !other.preemptible) return -3;
       }
       this.stopSeen = stopper;
-      Atomics.store(this.words, this.own + STOPPED, stopper);
+      this.control.publish(this.own + STOPPED, stopper);
       this.announce();
     }
     return cpu;
@@ -361,7 +380,7 @@ export class LiveNode extends LivePlaces {
     el2.times.push({
       number,
       begin: cpu.trappedTick,
-      end: Atomics.load(words, TICK),
+      end: this.control.tick(),
       core: cpu.core,
       maintained: -1,
     });
@@ -376,7 +395,7 @@ export class LiveNode extends LivePlaces {
   noteSynchronisation(word: number, cpu: number): void {
     const { words } = this;
     if (Atomics.load(words, NUMBERED) > words[RECORD_LIMIT]!) return;
-    this.synchronisations.push({ word, time: Atomics.load(words, TICK), cpu, isStopped: false });
+    this.synchronisations.push({ word, time: this.control.tick(), cpu, isStopped: false });
   }
 
   // ---- the loop -------------------------------------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ export class LiveWriters {
       cpu.polls = false;
       Atomics.sub(node.words, WAITERS, 1);
       yield storeRecorded(this.kernels[core]!, writer.trace, writer.rows[k]!);
-      Atomics.store(node.words, NEXT_ROW, k + 1);
+      node.control.publish(NEXT_ROW, k + 1);
       node.announce();
       this.actions++;
     }

@@ -18,7 +18,7 @@ export const MAINTENANCE_BYTES: number = VAS_BYTES + SLOTS * 4;
  * thread is descheduled where, because what such a thread samples it does not use. So a DSB has nothing to wait for.
  */
 export class MaintenanceWords {
-  private readonly words: Int32Array;
+  protected readonly words: Int32Array;
   private readonly slots: Int32Array;
   private readonly vasOf: Float64Array;
 
@@ -68,6 +68,9 @@ export class MaintenanceWords {
     Atomics.add(this.words, TLBI_ALL, 1);
     Atomics.add(this.words, TLBI, 1);
   }
+
+  /** Everything above that this thread has issued is over everywhere. Here it was over when it returned. */
+  complete(): void {}
 
   /** VAs of the TLBIs by VA after the `seen`-th up to the `now`-th; null if they are not remembered. */
   vas(seen: number, now: number): readonly number[] | null {

@@ -208,6 +208,25 @@ export const wakeAll = (words: Int32Array, nodes: number): void => {
   wakeHypervisor(words, nodes);
 };
 
+/** A node of another process: nobody here wakes it, or gives it a permit. */
+export const markElsewhere = (words: Int32Array, node: number): void => {
+  Atomics.store(words, threadWord(node) + RUNS, 1);
+};
+
+/** A lock or a stop of all others that cores of a node held which is gone is given back. */
+export const releaseLocks = (
+  words: Int32Array,
+  isOwn: (cpu: number) => boolean,
+  stopperOf: (stopper: number) => number,
+): void => {
+  for (let lock = LOCKS; lock < WAITERS; lock += LINE) {
+    const holder = Atomics.load(words, lock);
+    if (holder > 0 && isOwn(holder - 1)) Atomics.compareExchange(words, lock, holder, 0);
+  }
+  const stopper = Atomics.load(words, STOPPER);
+  if (isOwn(stopperOf(stopper))) Atomics.store(words, STOPPER, stopper - stopperOf(stopper) - 1);
+};
+
 /** Who is there has changed. */
 export const announceChange = (words: Int32Array, nodes: number): void => {
   Atomics.add(words, CHANGES, 1);
@@ -234,12 +253,7 @@ export const releaseNode = (
   Atomics.store(words, at + IDLE, 1);
   Atomics.store(words, at + FINITE, 1);
   Atomics.store(words, at + OFFLINE, OFFLINE_DOWN);
-  for (let lock = LOCKS; lock < WAITERS; lock += LINE) {
-    const holder = Atomics.load(words, lock);
-    if (holder > 0 && isOwn(holder - 1)) Atomics.compareExchange(words, lock, holder, 0);
-  }
-  const stopper = Atomics.load(words, STOPPER);
-  if (isOwn(stopperOf(stopper))) Atomics.store(words, STOPPER, stopper - stopperOf(stopper) - 1);
+  releaseLocks(words, isOwn, stopperOf);
   if (Atomics.load(words, FREE) < permits) Atomics.add(words, FREE, 1);
   dispatch(words, nodes, node);
   announceChange(words, nodes);

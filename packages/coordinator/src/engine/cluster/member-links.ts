@@ -1,105 +1,35 @@
-import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import type { Socket } from 'node:net';
 import { assert } from '@numalab/base';
 import { FrameReader, FrameWriter, type Message } from '@numalab/interconnect';
 import type { ClusterTask } from '../thread-task.ts';
+import { connectMembers, LinkLost, type MemberSocket } from './member-socket.ts';
 
-/** Another process of the operating system is gone: the run cannot go on, and somebody else knows why. */
-export class LinkLost extends Error {
-  override readonly name = 'LinkLost';
-}
-
-const LENGTH_BYTES = 4;
-
-/** The Unix domain socket on which a member waits for the members after it. */
-const socketPath = (folder: string, member: number): string => join(folder, String(member));
-
-/** One end of the connection to another member. */
+/** The windows' frames over one connection. */
 class MemberLink {
   readonly writer: FrameWriter = new FrameWriter();
   readonly reader: FrameReader = new FrameReader();
-  /** Whole frames that have arrived: that of this exchange, and at most that of the next. */
-  readonly frames: Uint8Array[] = [];
-  readonly socket: Socket;
-  isLost = false;
-  private pieces: Buffer[] = [];
-  private pieceBytes = 0;
+  readonly connection: MemberSocket;
 
-  constructor(socket: Socket) {
-    this.socket = socket;
+  constructor(connection: MemberSocket) {
+    this.connection = connection;
+  }
+
+  get socket(): Socket {
+    return this.connection.socket;
+  }
+
+  get frames(): Uint8Array[] {
+    return this.connection.frames;
   }
 
   send(frame: Uint8Array): void {
-    const { socket } = this;
-    const length = Buffer.allocUnsafe(LENGTH_BYTES);
-    length.writeUInt32LE(frame.length);
-    // One system call for both.
-    socket.cork();
-    socket.write(length);
-    socket.write(frame);
-    socket.uncork();
+    this.connection.send(frame);
   }
 
-  /** Takes bytes as they come in. */
   take(piece: Buffer): void {
-    this.pieces.push(piece);
-    this.pieceBytes += piece.length;
-    while (this.pieceBytes >= LENGTH_BYTES) {
-      const first = this.pieces[0]!;
-      const bytes = first.length >= LENGTH_BYTES ? first : this.join();
-      const end = LENGTH_BYTES + bytes.readUInt32LE(0);
-      if (this.pieceBytes < end) return;
-      const whole = bytes.length >= end ? bytes : this.join();
-      this.frames.push(whole.subarray(LENGTH_BYTES, end));
-      this.pieceBytes -= end;
-      if (whole.length > end) this.pieces[0] = whole.subarray(end);
-      else this.pieces.shift();
-    }
-  }
-
-  private join(): Buffer {
-    const joined = Buffer.concat(this.pieces);
-    this.pieces = [joined];
-    return joined;
+    this.connection.take(piece);
   }
 }
-
-const listen = async (path: string): Promise<Server> => {
-  const server = createServer();
-  server.listen(path);
-  await once(server, 'listening');
-  return server;
-};
-
-/** Connections of those that come after this member: each says first who it is, in one byte. */
-const acceptFrom = async (server: Server, count: number, links: (MemberLink | null)[]): Promise<void> => {
-  if (count === 0) return;
-  await new Promise<void>((resolve, reject) => {
-    let missing = count;
-    const fail = (): void => reject(new LinkLost('a connection was lost before it was used'));
-    server.on('error', fail);
-    server.on('connection', (socket) => {
-      socket.once('error', fail);
-      socket.once('data', (data: Buffer) => {
-        socket.pause();
-        links[data[0]!] = new MemberLink(socket);
-        // Frames may have come along.
-        if (data.length > 1) socket.unshift(data.subarray(1));
-        if (--missing === 0) resolve();
-      });
-    });
-  });
-};
-
-const connectTo = async (path: string, member: number): Promise<Socket> => {
-  const socket = connect(path);
-  await once(socket, 'connect').catch(() => {
-    throw new LinkLost(`process ${member} cannot connect to ${path}`);
-  });
-  socket.write(Uint8Array.of(member));
-  return socket;
-};
 
 /**
  * A member's connections to all others, and what it says over them after every window. Everybody sends everybody one frame
@@ -120,7 +50,8 @@ export class MemberLinks {
   private exchanges = 0;
   private wake: (() => void) | null = null;
 
-  private constructor(task: ClusterTask, links: readonly (MemberLink | null)[]) {
+  private constructor(task: ClusterTask, sockets: readonly (MemberSocket | null)[]) {
+    const links = sockets.map((socket) => (socket === null ? null : new MemberLink(socket)));
     this.task = task;
     this.links = links;
     this.nexts = new Float64Array(task.members).fill(Infinity);
@@ -130,27 +61,15 @@ export class MemberLinks {
 
   /** Connects a member to all others. */
   static async open(task: ClusterTask): Promise<MemberLinks> {
-    const { member, members, folder, port } = task;
-    assert(port !== null, 'the member’s first thread connects');
-    const links: (MemberLink | null)[] = Array.from({ length: members }, () => null);
-    const server = await listen(socketPath(folder, member));
-    const accepted = acceptFrom(server, members - 1 - member, links);
-    // It is awaited only below, and may fail before.
-    accepted.catch(() => {});
-    port.postMessage('listening');
-    // Nobody can connect before all are there.
-    await once(port, 'message');
-    port.close();
-    for (let to = 0; to < member; to++) links[to] = new MemberLink(await connectTo(socketPath(folder, to), member));
-    await accepted;
-    server.close();
+    const links = await connectMembers(task);
+    task.port?.close();
     return new MemberLinks(task, links);
   }
 
   private watch(link: MemberLink): void {
     const { socket } = link;
     const lose = (): void => {
-      link.isLost = true;
+      link.connection.isLost = true;
       this.wake?.();
     };
     socket.on('error', lose);
@@ -211,7 +130,7 @@ export class MemberLinks {
       const waiting = links.filter((link) => link !== null && !isReady(link));
       if (waiting.length === 0) return;
       // One that is gone after it has said all is no loss: it was through before the others.
-      if (waiting.some((link) => link?.isLost)) throw new LinkLost('another process is gone');
+      if (waiting.some((link) => link?.connection.isLost)) throw new LinkLost('another process is gone');
       await new Promise<void>((resolve) => {
         this.wake = resolve;
       });

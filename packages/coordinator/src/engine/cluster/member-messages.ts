@@ -38,15 +38,41 @@ export type ToMember =
   /** Everybody ends the run after the same window, with what there is by then. */
   | { readonly kind: 'end' };
 
+/** From the primary to a member that has a part in a live run. */
+export type ToLiveMember =
+  | { readonly kind: 'live'; readonly frame: Uint8Array }
+  /** The next phase; when it is the first, and all agree when it begins. Milliseconds of the run's clock. */
+  | { readonly kind: 'phase'; readonly phase: number; readonly beganMs: number | null }
+  | { readonly kind: 'agents'; readonly count: number }
+  /** How far are you? Answered by a status of that wave. */
+  | { readonly kind: 'poll'; readonly wave: number }
+  /** Another member is gone. */
+  | { readonly kind: 'lost'; readonly member: number };
+
+/** What a member of a live run is doing. */
+export interface LiveStatus {
+  readonly wave: number;
+  readonly ready: boolean;
+  readonly failed: boolean;
+  readonly idle: boolean;
+  readonly finite: boolean;
+  readonly sent: number;
+  readonly taken: number;
+  /** Of the hypervisor's member. */
+  readonly retired: number;
+}
+
 /** To the primary. */
 export type FromMember =
+  | ({ readonly kind: 'status' } & LiveStatus)
   | { readonly kind: 'listening' }
   | { readonly kind: 'progress'; readonly virtualPs: number }
   | { readonly kind: 'outcome'; readonly frame: Uint8Array };
 
 const packr = new Packr({ structuredClone: true, useBigIntExtension: true });
 
-export const packFrame = (value: MemberJob | MemberOutcome): Uint8Array => packr.pack(value);
+export const packFrame = (value: object): Uint8Array => packr.pack(value);
+export const unpackFrame = (frame: Uint8Array): unknown => packr.unpack(frame);
 export const unpackOutcome = (frame: Uint8Array): MemberOutcome => packr.unpack(frame) as MemberOutcome;
 
 /** Arrays of at least so many bytes are shared between threads instead of copied. */
@@ -60,4 +86,4 @@ const shareLarge = (value: unknown): unknown => {
 };
 
 /** The job in a frame, with what is large in memory that all threads of the member share. */
-export const unpackJob = (frame: Uint8Array): MemberJob => shareLarge(packr.unpack(frame)) as MemberJob;
+export const unpackJob = <Job = MemberJob>(frame: Uint8Array): Job => shareLarge(packr.unpack(frame)) as Job;

@@ -8,6 +8,7 @@ import {
   type MemberJob,
   type MemberOutcome,
   packFrame,
+  type ToLiveMember,
   type ToMember,
   unpackJob,
 } from './member-messages.ts';
@@ -56,17 +57,24 @@ const run = async (job: MemberJob): Promise<MemberOutcome> => {
   }
 };
 
+const takeLive = async (
+  message: Parameters<typeof import('../../live/cluster/live-member.ts').takeLive>[0],
+): Promise<void> => await (await import('../../live/cluster/live-member.ts')).takeLive(message, tell);
+
 /** Does what the primary says. */
-export const take = async (message: ToMember): Promise<void> => {
+export const take = async (message: ToMember | ToLiveMember): Promise<void> => {
   switch (message.kind) {
     case 'run':
       tell({ kind: 'outcome', frame: packFrame(await run(unpackJob(message.frame))) });
       break;
     case 'connect':
-      current?.port.postMessage('connect');
+      if (current !== null) current.port.postMessage('connect');
+      else await takeLive(message);
       break;
     case 'end':
       current?.control.end();
       break;
+    default:
+      await takeLive(message);
   }
 };

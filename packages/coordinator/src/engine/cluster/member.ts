@@ -1,5 +1,5 @@
 import { enableCompileCache } from 'node:module';
-import type { ToMember } from './member-messages.ts';
+import type { ToLiveMember, ToMember } from './member-messages.ts';
 
 enableCompileCache();
 
@@ -17,4 +17,4 @@ process.prependListener('disconnect', () => process.kill(process.pid, 'SIGKILL')
 
 // What comes before everything is loaded waits for it, in order.
 const loaded = import('./member-run.ts');
-process.on('message', async (message: ToMember) => (await loaded).take(message));
+process.on('message', async (message: ToMember | ToLiveMember) => (await loaded).take(message));

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import { InputError } from '@numalab/base';
-import type { FromMember, ToMember } from './member-messages.ts';
+import type { FromMember, ToLiveMember, ToMember } from './member-messages.ts';
 
 /** How a process of the operating system ended. */
 export interface Exit {
@@ -41,7 +41,7 @@ export class Member {
   }
 
   /** To a member that is gone nothing is sent: that it is gone is told by {@link exited}. */
-  send(message: ToMember): void {
+  send(message: ToMember | ToLiveMember): void {
     if (this.isAlive && this.worker.isConnected()) this.worker.send(message, () => {});
   }
 

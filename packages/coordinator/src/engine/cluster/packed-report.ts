@@ -16,7 +16,7 @@ interface PackedText {
   readonly cells: Uint32Array;
 }
 
-interface PackedMemory {
+export interface PackedMemory {
   readonly base: number;
   readonly bytes: number;
   readonly arenaWords: number;
@@ -47,7 +47,7 @@ const packText = (text: NonNullable<SharedNodeMemory['text']>, image: Uint32Arra
   return { base, bytes, at: Int32Array.from(at), cells: changed };
 };
 
-const packMemory = (memory: SharedNodeMemory, image: Uint32Array): PackedMemory => {
+export const packMemory = (memory: SharedNodeMemory, image: Uint32Array): PackedMemory => {
   const { base, bytes, arena, directory, text } = memory;
   const at: number[] = [];
   let used = 0;
@@ -68,7 +68,7 @@ const packMemory = (memory: SharedNodeMemory, image: Uint32Array): PackedMemory 
   };
 };
 
-const unpackMemory = (packed: PackedMemory, image: Uint32Array): SharedNodeMemory => {
+export const unpackMemory = (packed: PackedMemory, image: Uint32Array): SharedNodeMemory => {
   const { base, bytes, text } = packed;
   // Address space again: what is not written is not committed.
   const arena = new Uint32Array(new SharedArrayBuffer(4 * packed.arenaWords));

@@ -24,7 +24,7 @@ export interface ClusterOptions extends ThreadOptions {
 const MAX_FOLDER = 90;
 
 /** A folder for the members' sockets that only this user can enter. */
-const makeFolder = (): string => {
+export const makeFolder = (): string => {
   const folder = tmpdir();
   return mkdtempSync(join(folder.length > MAX_FOLDER ? '/tmp' : folder, 'numalab-'));
 };
@@ -83,7 +83,7 @@ class ClusterRun {
       member.listen((message) => {
         if (message.kind === 'progress') this.options.progress?.(message.virtualPs);
         else if (message.kind === 'listening') this.connectAll();
-        else {
+        else if (message.kind === 'outcome') {
           const outcome = unpackOutcome(message.frame);
           if (outcome.kind === 'failed') {
             reject(errorOf(outcome.failure, `process ${index}, thread ${outcome.thread}`));

@@ -1,0 +1,60 @@
+import type { MessagePort } from 'node:worker_threads';
+import { liveRingBytes } from '@numalab/interconnect';
+import type { MachineSpec, WatchMap } from '@numalab/node-worker';
+import type { ProtocolRef } from '../../engine/protocol-ref.ts';
+import type { LiveTask } from '../live-task.ts';
+
+/** Who of a live run lives where. */
+export interface LiveSpread {
+  /** This process, of how many. */
+  readonly member: number;
+  readonly members: number;
+  /** Process of each node, then of the hypervisor. */
+  readonly memberOf: Int32Array;
+  /** Where the sockets are. */
+  readonly folder: string;
+}
+
+/** A process's part in a live run. */
+export interface LiveMemberJob {
+  readonly spec: MachineSpec;
+  readonly protocol: ProtocolRef;
+  readonly watch: WatchMap;
+  readonly spread: LiveSpread;
+  readonly scale: number;
+  readonly cores: number;
+  readonly recordLimit: number;
+  /** CLOCK_MONOTONIC, in nanoseconds, when the clock of the run is 0. */
+  readonly originNs: number;
+}
+
+/** What a thread of it is given: `port` is its way to the service thread, and the service thread's to the process. */
+export interface ClusterLiveTask extends LiveTask {
+  readonly spread: LiveSpread;
+  readonly originNs: number;
+  /** See RemotePort: by thread, what it shares with the service thread, and its outbox. */
+  readonly ports: SharedArrayBuffer;
+  readonly outboxes: SharedArrayBuffer;
+  /** 1 while the service thread sleeps. */
+  readonly asleep: Int32Array;
+  readonly port: MessagePort;
+  /** Of the service thread: who rings. */
+  readonly bells: readonly MessagePort[];
+}
+
+/** Thread number of the service thread: after the hypervisor. */
+export const serviceThread = ({ nodes }: MachineSpec): number => nodes + 1;
+
+export const OUTBOX_WORDS: number = 2 ** 14;
+export const outboxOffset = (thread: number): number => thread * liveRingBytes(OUTBOX_WORDS);
+
+/** To the service thread: all have their sockets; a process is gone; the run is over. */
+export type ToService = 'connect' | 'end' | { readonly lost: number };
+
+/** The clock that all processes of the system have in common: nanoseconds since the run's origin. */
+export const monotonicClock =
+  (originNs: number): (() => number) =>
+  () => {
+    const [seconds, ns] = process.hrtime();
+    return seconds * 1e9 + ns - originNs;
+  };

@@ -1,0 +1,400 @@
+import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import { NodeMemory } from '@numalab/machine';
+import {
+  cellOf,
+  type LiveCopy,
+  layOut,
+  liveCopyOf,
+  MaintenanceWords,
+  raiseWatched,
+  remote,
+  shared as word,
+} from '@numalab/node-worker';
+import { Packr } from 'msgpackr';
+import { connectMembers, type MemberSocket } from '../../engine/cluster/member-socket.ts';
+import { RING_WORDS, ringOffset } from '../live-task.ts';
+import { type ClusterLiveTask, OUTBOX_WORDS, outboxOffset, type ToService } from './cluster-task.ts';
+
+/** Beside the kinds of RemotePort: an operation is over; a call's answer; a record of a ring between a node and the hypervisor. */
+const ACKNOWLEDGED = 32;
+const ANSWER = 33;
+const RECORD = 34;
+
+/** Of an operation in a frame: kind, token, number of operands; then these. */
+const HEADER = 3;
+/** With more records than this waiting for room in a ring, no more is taken from sockets. */
+const MAX_BACKLOG = 4096;
+
+/** An operation of a thread here that others have not acknowledged or answered. */
+interface Open {
+  readonly thread: number;
+  readonly missing: Set<number>;
+  readonly isCall: boolean;
+}
+
+const packr = new Packr({ structuredClone: true });
+
+/**
+ * The service thread of one process of a live run: carries what its threads ask of other processes there, does here what those ask,
+ * while the nodes run, and carries the records of rings whose ends are in two processes. A frame is all that there is for one
+ * process at a time. It never waits for a thread, so whoever waits for it waits for the way alone.
+ */
+export class LiveService {
+  private readonly task: ClusterLiveTask;
+  private readonly nodes: number;
+  private readonly words: Int32Array;
+  private readonly isHome: boolean;
+  private readonly memories: readonly NodeMemory[];
+  private readonly copies: readonly LiveCopy[];
+  private readonly maintenance: MaintenanceWords;
+  private readonly firstWord: number;
+  private readonly threads: readonly number[];
+  private readonly outboxes: readonly LiveRingReader[];
+  /** Nodes at one end of a ring whose other end is elsewhere; the end that is read here, and the one that is written. */
+  private readonly ways: readonly {
+    readonly node: number;
+    readonly from: LiveRingReader;
+    readonly to: LiveRingWriter;
+  }[];
+  private readonly open = new Map<number, Open>();
+  private readonly batches: number[][];
+  private links: readonly (MemberSocket | null)[] = [];
+  private nextToken = 1;
+  private pumping = false;
+  private retry: NodeJS.Timeout | null = null;
+
+  constructor(task: ClusterLiveTask) {
+    const { shared, spread, rings } = task;
+    const { spec, words } = shared;
+    const { memberOf, member, members } = spread;
+    this.task = task;
+    this.words = words;
+    this.nodes = spec.nodes;
+    this.isHome = memberOf[spec.nodes] === member;
+    const layout = layOut(spec);
+    this.firstWord = layout.spanStart >> 2;
+    this.memories = shared.memories.map((memory) => NodeMemory.attach(memory));
+    this.copies = this.memories.map((memory, node) => liveCopyOf(memory.textAt(layout.copyPa[node]!)!));
+    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    this.threads = [...memberOf.keys()].filter((thread) => memberOf[thread] === member);
+    this.outboxes = this.threads.map((thread) => new LiveRingReader(task.outboxes, outboxOffset(thread), OUTBOX_WORDS));
+    this.ways = [...memberOf.subarray(0, spec.nodes).keys()]
+      .filter((node) => (memberOf[node] === member) !== this.isHome)
+      .map((node) => {
+        const [up, down] = [ringOffset(node), ringOffset(spec.nodes + node)];
+        return {
+          node,
+          from: new LiveRingReader(rings, this.isHome ? down : up, RING_WORDS),
+          to: new LiveRingWriter(rings, this.isHome ? up : down, RING_WORDS),
+        };
+      });
+    this.batches = Array.from({ length: members }, () => []);
+  }
+
+  /** Serves until it is told that the run is over. */
+  async run(): Promise<void> {
+    const { port, bells, spread, asleep } = this.task;
+    this.links = await connectMembers({ ...spread, port });
+    for (const [member, link] of this.links.entries()) if (link !== null) this.watch(member, link);
+    for (const bell of bells) bell.on('message', () => this.pump());
+    await new Promise<void>((resolve) => {
+      port.on('message', (message: ToService) => {
+        if (message === 'end') resolve();
+        else if (typeof message === 'object') this.lose(message.lost);
+      });
+      Atomics.store(asleep, 0, 1);
+      this.pump();
+    });
+    for (const bell of bells) bell.close();
+    port.close();
+    if (this.retry !== null) clearTimeout(this.retry);
+    for (const link of this.links) link?.socket.destroy();
+  }
+
+  private watch(member: number, link: MemberSocket): void {
+    const { socket } = link;
+    const lose = (): void => this.lose(member);
+    socket.on('error', lose);
+    socket.on('close', lose);
+    socket.on('end', lose);
+    socket.on('drain', () => this.pump());
+    socket.on('data', (piece: Buffer) => {
+      link.take(piece);
+      this.pump();
+    });
+    socket.resume();
+  }
+
+  /** A process is gone: nobody waits for it any more. */
+  private lose(member: number): void {
+    const link = this.links[member];
+    if (link === null || link === undefined || link.isLost) return;
+    link.isLost = true;
+    link.socket.destroy();
+    for (const [token, { missing }] of [...this.open]) if (missing.has(member)) this.over(token, member, [0, 0]);
+    this.pump();
+  }
+
+  // ---- the pump -----------------------------------------------------------------------------------------------------------
+
+  /** Does all there is to do, and sleeps only when it has looked once more after saying so. */
+  private pump(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    const { asleep } = this.task;
+    try {
+      do {
+        Atomics.store(asleep, 0, 0);
+        while (this.turn());
+        Atomics.store(asleep, 0, 1);
+      } while (this.hasMore() && Atomics.compareExchange(asleep, 0, 1, 0) === 1);
+    } catch (error) {
+      Atomics.store(this.words, word.FAILED, 1);
+      throw error;
+    } finally {
+      this.pumping = false;
+    }
+  }
+
+  private get isCongested(): boolean {
+    return this.links.some((link) => link !== null && !link.isLost && link.socket.writableNeedDrain);
+  }
+
+  private hasMore(): boolean {
+    if (this.outboxes.some((outbox) => outbox.hasMore)) return true;
+    return !this.isCongested && this.ways.some(({ from }) => from.hasMore);
+  }
+
+  private turn(): boolean {
+    let any = this.takeFrames();
+    // Records are read first and sent last: what their writer has put in its outbox before them goes before them.
+    const records = this.isCongested ? [] : this.ways.map(({ from }) => this.takeRecords(from));
+    for (const [i, outbox] of this.outboxes.entries()) any = this.takeOperations(this.threads[i]!, outbox) || any;
+    for (const [i, { node }] of this.ways.entries()) {
+      for (const record of records[i] ?? []) {
+        any = true;
+        const to = this.isHome ? node : this.nodes;
+        this.put(this.task.spread.memberOf[to]!, RECORD, node, record);
+      }
+    }
+    this.deliver();
+    this.send();
+    return any;
+  }
+
+  private takeRecords(ring: LiveRingReader): number[][] {
+    const records: number[][] = [];
+    while (ring.next(Infinity)) records.push([ring.kind, ring.due, ...ring.rest()]);
+    ring.release();
+    return records;
+  }
+
+  private put(member: number, kind: number, token: number, operands: ArrayLike<number>): void {
+    const batch = this.batches[member]!;
+    batch.push(kind, token, operands.length);
+    for (let i = 0; i < operands.length; i++) batch.push(operands[i]!);
+  }
+
+  private send(): void {
+    for (const [member, batch] of this.batches.entries()) {
+      if (batch.length === 0) continue;
+      const link = this.links[member];
+      if (link !== null && link !== undefined && !link.isLost) link.send(packr.pack(Float64Array.from(batch)));
+      batch.length = 0;
+    }
+  }
+
+  /** Publishes the records that came in. What finds no room is tried again soon. */
+  private deliver(): void {
+    const { words, nodes } = this;
+    let waiting = 0;
+    for (const { node, to } of this.ways) {
+      if (to.publish()) {
+        if (this.isHome) word.wakeHypervisor(words, nodes);
+        else word.wakeNode(words, nodes, node);
+      }
+      waiting += to.backlog;
+    }
+    for (const link of this.links) {
+      if (link === null || link.isLost) continue;
+      if (waiting > MAX_BACKLOG) link.socket.pause();
+      else if (link.socket.isPaused()) link.socket.resume();
+    }
+    if (waiting === 0 || this.retry !== null) return;
+    this.retry = setTimeout(() => {
+      this.retry = null;
+      this.pump();
+    }, 1);
+  }
+
+  // ---- what threads here ask ------------------------------------------------------------------------------------------------
+
+  private takeOperations(thread: number, outbox: LiveRingReader): boolean {
+    let any = false;
+    while (outbox.next(Infinity)) {
+      any = true;
+      this.ask(thread, outbox.kind, outbox.due, outbox.rest());
+    }
+    outbox.release();
+    return any;
+  }
+
+  private ask(thread: number, kind: number, to: number, operands: readonly number[]): void {
+    const { member } = this.task.spread;
+    const isCall = remote.isCall(kind);
+    if (to === member) {
+      const answer = this.perform(kind, operands, member);
+      this.settle(thread, isCall, answer);
+      return;
+    }
+    const all = this.links.flatMap((link, other) => (link === null || link.isLost ? [] : [other]));
+    const targets = to === remote.ALL_OTHERS ? all : all.filter((other) => other === to);
+    const isAwaited = isCall || remote.isAcknowledged(kind);
+    const token = isAwaited ? this.nextToken++ : 0;
+    for (const target of targets) this.put(target, kind, token, operands);
+    if (!isAwaited) return;
+    if (targets.length === 0) this.settle(thread, isCall, [0, 0]);
+    else this.open.set(token, { thread, missing: new Set(targets), isCall });
+  }
+
+  private over(token: number, member: number, answer: readonly number[]): void {
+    const open = this.open.get(token);
+    if (open === undefined || !open.missing.delete(member) || open.missing.size > 0) return;
+    this.open.delete(token);
+    this.settle(open.thread, open.isCall, answer);
+  }
+
+  /** A thread's operation is over: `answer` is its call's. */
+  private settle(thread: number, isCall: boolean, answer: readonly number[]): void {
+    const memory = this.portOf(thread);
+    const at = isCall ? remote.PORT_ANSWERED : remote.PORT_DONE;
+    if (isCall) memory.answer.set(answer);
+    Atomics.add(memory.control, at, 1);
+    Atomics.notify(memory.control, at);
+    if (thread === this.nodes && !isCall) word.wakeHypervisor(this.words, this.nodes);
+  }
+
+  private readonly views = new Map<number, ReturnType<typeof remote.portViews>>();
+
+  private portOf(thread: number): ReturnType<typeof remote.portViews> {
+    let view = this.views.get(thread);
+    if (view === undefined) {
+      view = remote.portViews(this.task.ports, thread);
+      this.views.set(thread, view);
+    }
+    return view;
+  }
+
+  // ---- what others ask ------------------------------------------------------------------------------------------------------
+
+  private takeFrames(): boolean {
+    let any = false;
+    for (const [member, link] of this.links.entries()) {
+      while (link !== null && link.frames.length > 0) {
+        any = true;
+        this.take(member, packr.unpack(link.frames.shift()!) as Float64Array);
+      }
+    }
+    return any;
+  }
+
+  private take(member: number, batch: Float64Array): void {
+    for (let at = 0; at < batch.length; ) {
+      const [kind = 0, token = 0, count = 0] = batch.subarray(at, at + HEADER);
+      const operands = [...batch.subarray(at + HEADER, at + HEADER + count)];
+      at += HEADER + count;
+      if (kind === ACKNOWLEDGED || kind === ANSWER) this.over(token, member, operands);
+      else if (kind === RECORD) this.bring(token, operands);
+      else {
+        const answer = this.perform(kind, operands, member);
+        if (remote.isCall(kind)) this.put(member, ANSWER, token, answer);
+        else if (token > 0) this.put(member, ACKNOWLEDGED, token, []);
+      }
+    }
+  }
+
+  private bring(node: number, [kind = 0, due = 0, ...rest]: readonly number[]): void {
+    const ring = this.ways.find((way) => way.node === node)!.to;
+    ring.begin(kind, due);
+    for (const value of rest) ring.word(value);
+    ring.end();
+  }
+
+  /** Does here what a thread of `member` asks. Returns a call's answer. */
+  private perform(kind: number, operands: readonly number[], member: number): readonly number[] {
+    const [a = 0, b = 0, c = 0] = operands;
+    switch (kind) {
+      case remote.REMOTE_IC_LINE:
+        this.maintenance.invalidateLine(a);
+        break;
+      case remote.REMOTE_IC_ALL:
+        this.maintenance.invalidateLines();
+        break;
+      case remote.REMOTE_TLBI_VA:
+        this.maintenance.tlbiVa(a);
+        break;
+      case remote.REMOTE_TLBI_STAGE2:
+        this.maintenance.tlbiStage2();
+        break;
+      case remote.REMOTE_TLBI_ALL:
+        this.maintenance.tlbiAll();
+        break;
+      case remote.REMOTE_STORE_CELLS:
+        for (let i = 2; i < operands.length; i++) this.copies[a]!.cells[b + i - 2] = operands[i]!;
+        break;
+      case remote.REMOTE_STORE_WORD:
+        this.memoryOf(a).store32(a, b);
+        break;
+      case remote.REMOTE_PUBLISH:
+        this.publish(a, b);
+        break;
+      case remote.REMOTE_RAISE:
+        raiseWatched(this.task.shared.watched, a, b, c);
+        break;
+      case remote.REMOTE_NUMBERED:
+        this.number(operands);
+        break;
+      case remote.REMOTE_LOAD_CELLS:
+        return [...this.copies[a]!.cells.subarray(b, b + c)];
+      case remote.REMOTE_LOAD_WORDS:
+        return [this.memoryOf(a).load32(a), a % 8 === 0 ? this.memoryOf(a).load32(a + 4) : 0];
+      case remote.REMOTE_READ:
+        return [Atomics.load(this.words, a)];
+      case remote.REMOTE_COUNT:
+        return [this.count(a)];
+      case remote.REMOTE_LOCK:
+        return [Atomics.compareExchange(this.words, a, 0, b) === 0 ? 1 : 0];
+      default:
+        throw new Error(`process ${member} asks for ${kind}, which nobody knows`);
+    }
+    return [];
+  }
+
+  private memoryOf(pa: number): NodeMemory {
+    const { spec } = this.task.shared;
+    return this.memories[Math.floor((pa - spec.base) / spec.memoryPerNode)]!;
+  }
+
+  private publish(index: number, value: number): void {
+    Atomics.store(this.words, index, value);
+    if (Atomics.load(this.words, word.WAITERS) > 0) word.wakeAll(this.words, this.nodes);
+  }
+
+  /** A count that others hear of too. */
+  private count(index: number): number {
+    const value = Atomics.add(this.words, index, 1) + 1;
+    for (const [other, link] of this.links.entries()) {
+      if (link !== null) this.put(other, remote.REMOTE_PUBLISH, 0, [index, value]);
+    }
+    this.publish(index, value);
+    return value;
+  }
+
+  private number([number = 0, first = 0, ...values]: readonly number[]): void {
+    const { reference, recent } = this.task.shared;
+    const at = first - this.firstWord;
+    for (const [i, value] of values.entries()) reference[at + i] = cellOf(value, number);
+    Atomics.store(this.words, word.NUMBERED, number);
+    Atomics.store(recent, number & (recent.length - 1), first);
+  }
+}

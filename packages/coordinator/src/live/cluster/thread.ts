@@ -1,0 +1,17 @@
+import { enableCompileCache } from 'node:module';
+import type { LiveOutcome } from '../live-task.ts';
+import { type ClusterLiveTask, serviceThread } from './cluster-task.ts';
+
+// Before anything else is loaded, as for all threads.
+enableCompileCache();
+
+/** The task of a worker thread of one process of a live run: a node, the hypervisor, or the service thread. */
+export default async (task: ClusterLiveTask): Promise<LiveOutcome | null> => {
+  if (task.thread === serviceThread(task.shared.spec)) {
+    const { LiveService } = await import('./live-service.ts');
+    await new LiveService(task).run();
+    return null;
+  }
+  const { runClusterThread } = await import('./cluster-thread.ts');
+  return await runClusterThread(task);
+};

@@ -1,0 +1,57 @@
+import type { NodeHalf } from '@numalab/protocols';
+import type { LiveCopy } from './cells.ts';
+import { FaultyLiveNode, type LiveFaultPorts } from './faulty-live-node.ts';
+import type { LiveNodePorts, LiveShared } from './live-node.ts';
+import { PORT_CELLS, REMOTE_LOAD_CELLS, type RemotePort } from './remote-port.ts';
+
+const LINE_CELLS = 16;
+
+/**
+ * A node of a live run that is spread over processes. Its own memory is shared with the threads of its process; the primary,
+ * if node 0 is of another, is read by frames, each time anew: {@link LiveNode.primary} is memory of this thread alone.
+ */
+export class ClusterLiveNode extends FaultyLiveNode {
+  private readonly remote: RemotePort;
+  private readonly isPrimaryElsewhere: boolean;
+
+  constructor(
+    id: number,
+    shared: LiveShared,
+    half: NodeHalf,
+    ports: LiveNodePorts & { readonly remote: RemotePort },
+    faultPorts: LiveFaultPorts,
+  ) {
+    super(id, shared, half, ports, faultPorts);
+    this.remote = ports.remote;
+    this.isPrimaryElsewhere = ports.remote.isElsewhere(0);
+  }
+
+  override primaryCells(first: number, end: number): Float64Array {
+    const { cells } = this.primary;
+    if (!this.isPrimaryElsewhere) return cells;
+    const { remote } = this;
+    for (let at = first; at < end; at += PORT_CELLS) {
+      const count = Math.min(PORT_CELLS, end - at);
+      remote.call(REMOTE_LOAD_CELLS, remote.memberOfNode(0), 0, at, count);
+      cells.set(remote.answer.subarray(0, count), at);
+    }
+    return cells;
+  }
+
+  /** With the line around `pa` as its owner has it. */
+  override copyAt(pa: number): LiveCopy {
+    const copy = super.copyAt(pa);
+    if (copy === this.primary && this.isPrimaryElsewhere) {
+      const at = Math.floor((pa - copy.base) / 4);
+      const first = at - (at % LINE_CELLS);
+      this.primaryCells(first, Math.min(first + LINE_CELLS, copy.cells.length));
+    }
+    return copy;
+  }
+
+  protected override turn(): boolean {
+    const busy = super.turn();
+    this.remote.flush();
+    return busy;
+  }
+}

@@ -1,0 +1,37 @@
+import { TICK } from './shared-words.ts';
+
+/**
+ * The words by which kernel code on cores of all threads meets (see shared-words.ts), where threads share them. Where they do not,
+ * because their processes share no memory, every process has a replica of each: see RemoteControl.
+ */
+export class ControlWords {
+  protected readonly words: Int32Array;
+
+  constructor(words: Int32Array) {
+    this.words = words;
+  }
+
+  /** A word that one thread at a time writes has another value. */
+  publish(index: number, value: number): void {
+    Atomics.store(this.words, index, value);
+  }
+
+  /** Counts one up, and returns the count. */
+  count(index: number): number {
+    return Atomics.add(this.words, index, 1) + 1;
+  }
+
+  /** Takes a lock for `holder`, if nobody has it. */
+  tryLock(index: number, holder: number): boolean {
+    return Atomics.compareExchange(this.words, index, 0, holder) === 0;
+  }
+
+  unlock(index: number): void {
+    Atomics.store(this.words, index, 0);
+  }
+
+  /** The present tick of the order: what the record has as time. */
+  tick(): number {
+    return Atomics.load(this.words, TICK);
+  }
+}

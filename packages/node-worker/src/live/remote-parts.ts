@@ -1,0 +1,176 @@
+import { NodeMemory, type SharedNodeMemory } from '@numalab/machine';
+import { ControlWords } from './control-words.ts';
+import { LiveChecks, type WatchedWords } from './live-checks.ts';
+import { MaintenanceWords } from './maintenance-words.ts';
+import {
+  ALL_OTHERS,
+  REMOTE_COUNT,
+  REMOTE_IC_ALL,
+  REMOTE_IC_LINE,
+  REMOTE_LOAD_WORDS,
+  REMOTE_LOCK,
+  REMOTE_PUBLISH,
+  REMOTE_RAISE,
+  REMOTE_READ,
+  REMOTE_STORE_WORD,
+  REMOTE_TLBI_ALL,
+  REMOTE_TLBI_STAGE2,
+  REMOTE_TLBI_VA,
+  type RemotePort,
+} from './remote-port.ts';
+import { NUMBERED } from './shared-words.ts';
+
+/** What threads of a run share in memory, where that run's threads are in processes that share none. */
+
+/** Maintenance takes effect in this process at once, and in all others before {@link complete} returns. */
+export class RemoteMaintenance extends MaintenanceWords {
+  private readonly port: RemotePort;
+
+  constructor(port: RemotePort, words: Int32Array, memory: SharedArrayBuffer) {
+    super(words, memory);
+    this.port = port;
+  }
+
+  override invalidateLine(pa: number): void {
+    super.invalidateLine(pa);
+    this.port.post(REMOTE_IC_LINE, ALL_OTHERS, [pa]);
+  }
+
+  override invalidateLines(): void {
+    super.invalidateLines();
+    this.port.post(REMOTE_IC_ALL, ALL_OTHERS, []);
+  }
+
+  override tlbiVa(va: number): void {
+    super.tlbiVa(va);
+    this.port.post(REMOTE_TLBI_VA, ALL_OTHERS, [va]);
+  }
+
+  override tlbiStage2(): void {
+    super.tlbiStage2();
+    this.port.post(REMOTE_TLBI_STAGE2, ALL_OTHERS, []);
+  }
+
+  override tlbiAll(): void {
+    super.tlbiAll();
+    this.port.post(REMOTE_TLBI_ALL, ALL_OTHERS, []);
+  }
+
+  override complete(): void {
+    this.port.complete();
+  }
+}
+
+/**
+ * Every process has a replica of every word, and the process of node 0 decides about those that several may change at once. A
+ * replica is at most older than the word, which only makes whoever looks at it wait longer; before a lock is given
+ * back, all that its holder has published is everywhere.
+ */
+export class RemoteControl extends ControlWords {
+  private readonly port: RemotePort;
+
+  constructor(port: RemotePort, words: Int32Array) {
+    super(words);
+    this.port = port;
+  }
+
+  override publish(index: number, value: number): void {
+    super.publish(index, value);
+    this.port.post(REMOTE_PUBLISH, ALL_OTHERS, [index, value]);
+    this.port.flush();
+  }
+
+  override count(index: number): number {
+    return this.port.call(REMOTE_COUNT, this.port.memberOfNode(0), index);
+  }
+
+  override tryLock(index: number, holder: number): boolean {
+    return this.port.call(REMOTE_LOCK, this.port.memberOfNode(0), index, holder) === 1;
+  }
+
+  override unlock(index: number): void {
+    const { port } = this;
+    port.complete();
+    if (!port.isElsewhere(0)) super.unlock(index);
+    else port.post(REMOTE_PUBLISH, port.memberOfNode(0), [index, 0]);
+    port.complete();
+  }
+
+  /** The clock, which is the same for all processes: ticks would reach some later than others. */
+  override tick(): number {
+    return this.port.stamp();
+  }
+}
+
+/**
+ * What is known of watched words reaches other processes late, never early: an end or a number seen that is known here was
+ * known before. So what is found here is so; what is not known yet is not put to the test.
+ */
+export class RemoteChecks extends LiveChecks {
+  private readonly port: RemotePort;
+
+  constructor(
+    port: RemotePort,
+    words: Int32Array,
+    watched: WatchedWords,
+    reference: Float64Array,
+    firstWord: number,
+    firstCpu: number,
+    cores: number,
+  ) {
+    super(words, watched, reference, firstWord, firstCpu, cores);
+    this.port = port;
+  }
+
+  protected override tick(): number {
+    return this.port.stamp();
+  }
+
+  /** The order knows before any copy can hold it; this process perhaps not. */
+  protected override isNumbered(number: number): boolean {
+    return number <= this.port.call(REMOTE_READ, this.port.hypervisorMember, NUMBERED);
+  }
+
+  protected override raise(which: number, index: number, value: number): boolean {
+    if (!super.raise(which, index, value)) return false;
+    this.port.post(REMOTE_RAISE, ALL_OTHERS, [which, index, value]);
+    return true;
+  }
+}
+
+/** Cells of one thread alone: what it reads of another process is nobody else's. */
+const privateText = (text: SharedNodeMemory['text']): SharedNodeMemory['text'] =>
+  text === null ? null : { ...text, cells: new Uint32Array(new SharedArrayBuffer(text.bytes * 2)) };
+
+/** Memory of a node of another process, as walkers and the kernel reach it: word by word. */
+export class RemoteMemory extends NodeMemory {
+  private readonly port: RemotePort;
+  private readonly node: number;
+  /** The other half of the descriptor that was read last, for the one read that follows. */
+  private pairPa = -1;
+  private pairHigh = 0;
+
+  constructor(port: RemotePort, node: number, shared: SharedNodeMemory) {
+    super(shared.base, shared.bytes, 0, { ...shared, text: privateText(shared.text) });
+    this.port = port;
+    this.node = node;
+  }
+
+  override load32(pa: number): number {
+    if (pa === this.pairPa) {
+      this.pairPa = -1;
+      return this.pairHigh;
+    }
+    const { port } = this;
+    const low = port.call(REMOTE_LOAD_WORDS, port.memberOfNode(this.node), pa);
+    this.pairPa = pa % 8 === 0 ? pa + 4 : -1;
+    this.pairHigh = port.answer[1]!;
+    return low;
+  }
+
+  override store32(pa: number, value: number): void {
+    const { port } = this;
+    port.post(REMOTE_STORE_WORD, port.memberOfNode(this.node), [pa, value]);
+    port.complete();
+  }
+}

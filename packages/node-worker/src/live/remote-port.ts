@@ -1,0 +1,141 @@
+import { assert } from '@numalab/base';
+import type { LiveRingWriter } from '@numalab/interconnect';
+
+/**
+ * What a thread asks of other processes by way of its service thread. Operands are numbers. To one process, or to all others.
+ */
+
+/** IC IVAU of the line at a PA; IC IALLUIS; TLBIs. Acknowledged. */
+export const REMOTE_IC_LINE = 1;
+export const REMOTE_IC_ALL = 2;
+export const REMOTE_TLBI_VA = 3;
+export const REMOTE_TLBI_STAGE2 = 4;
+export const REMOTE_TLBI_ALL = 5;
+/** Cells of a node's copy: node, first cell, cells. Acknowledged. */
+export const REMOTE_STORE_CELLS = 6;
+/** A word of a node's memory: PA, value. Acknowledged. */
+export const REMOTE_STORE_WORD = 7;
+/** A control word has another value: index, value. Acknowledged. */
+export const REMOTE_PUBLISH = 8;
+/** What is known of a watched word: which, index, number. */
+export const REMOTE_RAISE = 9;
+/** A write has its number: number, first word, values. */
+export const REMOTE_NUMBERED = 10;
+/** Calls, each with an answer. Cells of a node's copy: node, first cell, count. Two words of memory: PA. */
+export const REMOTE_LOAD_CELLS = 11;
+export const REMOTE_LOAD_WORDS = 12;
+/** Of a control word, where its owner has it: its value; one more; compare with 0 and exchange. Index, value. */
+export const REMOTE_READ = 13;
+export const REMOTE_COUNT = 14;
+export const REMOTE_LOCK = 15;
+
+/** Those that are acknowledged, and calls. */
+export const isAcknowledged = (kind: number): boolean => kind <= REMOTE_PUBLISH;
+export const isCall = (kind: number): boolean => kind >= REMOTE_LOAD_CELLS;
+
+/** Instead of a process: all others. */
+export const ALL_OTHERS = -1;
+
+/** Shared by a thread and its service thread: operations that are over, and whether the call has its answer; then that. */
+export const PORT_DONE = 0;
+export const PORT_ANSWERED = 1;
+const PORT_INTS = 16;
+/** Cells that one call can bring. */
+export const PORT_CELLS = 4096;
+export const PORT_BYTES: number = PORT_INTS * 4 + PORT_CELLS * 8;
+
+/** The two views of a port's memory. */
+export const portViews = (
+  memory: SharedArrayBuffer,
+  thread: number,
+): { readonly control: Int32Array; readonly answer: Float64Array } => ({
+  control: new Int32Array(memory, thread * PORT_BYTES, PORT_INTS),
+  answer: new Float64Array(memory, thread * PORT_BYTES + PORT_INTS * 4, PORT_CELLS),
+});
+
+/** A thread's end of the way to other processes. */
+export class RemotePort {
+  /** What the last {@link call} brought. */
+  readonly answer: Float64Array;
+  /** Nanoseconds of the clock that all processes have in common. */
+  readonly stamp: () => number;
+  private readonly control: Int32Array;
+  private readonly outbox: LiveRingWriter;
+  private readonly memberOf: Int32Array;
+  private readonly member: number;
+  private readonly bell: () => void;
+  private posted = 0;
+
+  /** `views` are the thread's; `memberOf` has the process of each node, and of the hypervisor; `bell` wakes the service thread. */
+  constructor(
+    views: ReturnType<typeof portViews>,
+    outbox: LiveRingWriter,
+    { memberOf, member }: { readonly memberOf: Int32Array; readonly member: number },
+    { bell, stamp }: { readonly bell: () => void; readonly stamp: () => number },
+  ) {
+    this.control = views.control;
+    this.answer = views.answer;
+    this.outbox = outbox;
+    this.memberOf = memberOf;
+    this.member = member;
+    this.bell = bell;
+    this.stamp = stamp;
+  }
+
+  isElsewhere(node: number): boolean {
+    return this.memberOf[node] !== this.member;
+  }
+
+  memberOfNode(node: number): number {
+    return this.memberOf[node]!;
+  }
+
+  get hypervisorMember(): number {
+    return this.memberOf.at(-1)!;
+  }
+
+  /** Sends an operation, with what is put before the next {@link flush}. */
+  post(kind: number, to: number, operands: ArrayLike<number>): void {
+    const { outbox } = this;
+    outbox.begin(kind, to);
+    for (let i = 0; i < operands.length; i++) outbox.word(operands[i]!);
+    outbox.end();
+    if (isAcknowledged(kind)) this.posted = (this.posted + 1) | 0;
+  }
+
+  /** Lets the service thread have what was put. */
+  flush(): void {
+    if (this.outbox.publish()) this.bell();
+  }
+
+  /** Whether all acknowledged operations are over. */
+  get isComplete(): boolean {
+    return Atomics.load(this.control, PORT_DONE) === this.posted;
+  }
+
+  /** Waits until they are. */
+  complete(): void {
+    this.flush();
+    for (;;) {
+      const done = Atomics.load(this.control, PORT_DONE);
+      if (done === this.posted) return;
+      Atomics.wait(this.control, PORT_DONE, done, 100);
+      // What found no room in the outbox.
+      this.flush();
+    }
+  }
+
+  /** Asks one process, and waits for its answer: the first number of it; see {@link answer}. */
+  call(kind: number, to: number, ...operands: number[]): number {
+    const { control, answer } = this;
+    assert(isCall(kind), 'only calls are answered');
+    Atomics.store(control, PORT_ANSWERED, 0);
+    this.post(kind, to, operands);
+    this.flush();
+    while (Atomics.load(control, PORT_ANSWERED) === 0) {
+      Atomics.wait(control, PORT_ANSWERED, 0, 100);
+      this.flush();
+    }
+    return answer[0]!;
+  }
+}
