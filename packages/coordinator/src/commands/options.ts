@@ -192,6 +192,17 @@ const checkPlacement = ({ placement, processes, hypervisor }: MachineOptions): v
   }
 };
 
+/** Throws InputError for more processes than a machine of `nodes` nodes has a use for. */
+export const checkProcesses = (
+  { processes = 1, hypervisor }: Pick<MachineOptions, 'processes' | 'hypervisor'>,
+  nodes: number,
+): void => {
+  const most = nodes + (hypervisor === 'own' ? 1 : 0);
+  if (processes <= most) return;
+  const own = hypervisor === 'own' ? ' and one for the hypervisor' : '';
+  throw new InputError('--processes', `${processes} is too many: machine.nodes is ${nodes}, a process each${own}`);
+};
+
 /** Refuses what can be asked for but does not exist yet. Throws InputError. */
 export const checkMachineOptions = (options: MachineOptions, modes: readonly string[] = ['sim']): void => {
   if (!modes.includes(options.mode)) throw new InputError('--mode', `${options.mode} is not for this command`);

@@ -6,7 +6,7 @@ import { runLiveScenario } from '../live/live-result.ts';
 import { scenarioYaml } from '../scenario/describe.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type CommandContext, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS, EXIT_UNKNOWN } from './context.ts';
-import type { RunOptions } from './options.ts';
+import { checkProcesses, type RunOptions } from './options.ts';
 import { OutputFolder } from './output-folder.ts';
 import { Progress } from './progress.ts';
 
@@ -30,6 +30,7 @@ export const runLiveCommand = async (
   context: CommandContext,
 ): Promise<number> => {
   refuse(options);
+  checkProcesses(options, scenario.machine.nodes);
   const { signal, columns } = context;
   const folder = options.out === undefined ? null : new OutputFolder('--out', options.out);
   folder?.probe('report.txt');

@@ -8,7 +8,7 @@ import type { RunResult } from '../result/run-result.ts';
 import { checkCasemate, runWithMachine, type ScenarioRun } from '../result/run-scenario.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { type CommandContext, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS, EXIT_UNKNOWN } from './context.ts';
-import type { RunOptions } from './options.ts';
+import { checkProcesses, type RunOptions } from './options.ts';
 import { OutputFolder } from './output-folder.ts';
 import { Progress } from './progress.ts';
 import { replayLine } from './replay-line.ts';
@@ -62,6 +62,7 @@ const print = (result: RunResult, report: ReportContext, options: RunOptions, co
 /** `run [SCENARIO]`: one run and its report. Returns the exit code; throws InputError. */
 export const runCommand = async (scenario: Scenario, options: RunOptions, context: CommandContext): Promise<number> => {
   const { seed, placement } = options;
+  checkProcesses(options, scenario.machine.nodes);
   // From here on a signal cuts the run off and what there is gets printed.
   const { signal } = context;
   if (options.casemate !== undefined) checkCasemate(scenario, placement);
