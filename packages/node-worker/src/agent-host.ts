@@ -72,7 +72,7 @@ export interface AgentHost {
   readonly sessions: Pick<SessionLayer, 'resume' | 'close' | 'restart'>;
   readonly coherence: AgentCoherence;
   readonly maintenance: AgentMaintenance;
-  readonly memory: Pick<NodeMemory, 'textAt' | 'fillText' | 'loseText' | 'store32'>;
+  readonly memory: Pick<NodeMemory, 'textAt' | 'reloadText' | 'loseText' | 'store32'>;
   readonly tables: AgentTables | null;
   readonly tableOps: TableWatcher | null;
   readonly el2: AgentEl2;

@@ -77,6 +77,7 @@ export class SmallHypervisor extends HypervisorProcess {
     super(
       spec,
       () => watch.hypervisor(protocol.hypervisor(spec.bugs)),
+      undefined,
       (host) =>
         new PerfectSessions(host, {
           send: (to, kind, a, b, body) => outputs.push({ type: 'frame', to, message: { kind, a, b, c: 0, body } }),

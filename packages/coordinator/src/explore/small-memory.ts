@@ -39,7 +39,7 @@ export class SmallMemory {
     this.node = node;
     const cells = new Uint32Array(LINE_CELLS);
     this.region = { base: node.layout.copyPa[node.id]!, bytes: LINE_BYTES, cells };
-    this.fillText(this.region, node.image);
+    this.fill(node.image);
     this.cached.set(cells);
   }
 
@@ -49,12 +49,17 @@ export class SmallMemory {
     return this.region;
   }
 
-  fillText({ cells }: TextRegion, words: Uint32Array): void {
+  reloadText(words: Uint32Array): void {
+    this.fill(words);
+    this.node.noticed();
+  }
+
+  private fill(words: Uint32Array): void {
+    const { cells } = this.region;
     for (let i = 0; i < words.length; i++) {
       cells[2 * i] = words[i]!;
       cells[2 * i + 1] = 0;
     }
-    this.node.noticed();
   }
 
   loseText(): void {
