@@ -163,8 +163,8 @@ describe('files', () => {
     const out = join(folder, 'deep', 'out');
     const { code, stdout } = numalab(['run', 'small', '--seed', '3', '--out', out, '--json']);
     expect(code).toBe(0);
-    // run.json is what `replay` compares with.
-    expect(readdirSync(out).sort()).toEqual(['report.txt', 'result.json', 'run.json', 'scenario.yaml']);
+    // run.json is what `replay` compares with, the trace what it looks at when they differ.
+    expect(readdirSync(out).sort()).toEqual(['report.txt', 'result.json', 'run.json', 'scenario.yaml', 'trace']);
     const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as RunResult;
     expect(result).toEqual(JSON.parse(stdout));
     expect(readFileSync(join(out, 'report.txt'), 'utf8')).toMatch(/^PASS small, seed 3: /);
