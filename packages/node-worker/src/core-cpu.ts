@@ -255,8 +255,14 @@ export class CoreCpu implements KernelCpu {
 
   *cleanInvalidate(va: number, bytes: number): Step<void> {
     const { node, cpu } = this;
-    if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) return;
-    yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, bytes);
+    const page = node.stage1.config.granule.bytes;
+    // By VA: pages that follow each other need not be mapped so.
+    for (let at = va; at < va + bytes; ) {
+      const end = Math.min(va + bytes, at - (at % page) + page);
+      if (!(yield node.mmu.access(cpu, at, ACCESS_READ))) return;
+      yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, end - at);
+      at = end;
+    }
   }
 
   *cleanAlternatives(vas: readonly number[]): Step<void> {

@@ -2,6 +2,7 @@ import { Random, type Task, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import {
   type PatchWriter,
+  placeInside,
   type RecordedWriter,
   type SyntheticWriter,
   storeRecorded,
@@ -183,7 +184,7 @@ export class WriterDriver {
     const { random } = state;
     const form = writer.forms[random.below(writer.forms.length)]!;
     const place = writer.places[random.below(writer.places.length)]!;
-    const offset = place + random.below(Math.floor(16 / Math.min(16, form.bytes))) * form.bytes;
+    const offset = place + placeInside(writer, form, random);
     const data = new Uint8Array(64);
     // Every value is different: which agent, which of its writes, which byte group.
     for (let b = 0; b < data.length; b += 4) {

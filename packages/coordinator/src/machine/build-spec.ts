@@ -201,7 +201,8 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
   const plans = scenario.kernel.writers.map((writer, index): WriterSpec => {
     if (writer.kind === 'recorded') return kernel.trace!.writer;
     const where = fieldOf(scenario, `kernel.writers.${index}`);
-    const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, seed, where, index };
+    const pageBytes = GRANULES[machine.stage2.granule].bytes;
+    const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, pageBytes, seed, where, index };
     if (writer.kind === 'synthetic') return planSyntheticWriter(context, requestOf(writer));
     return planPatchWriter(context, requestOf(writer), writer.kind);
   });

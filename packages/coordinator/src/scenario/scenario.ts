@@ -79,6 +79,8 @@ export interface SyntheticWriter extends WriterCommon {
   readonly sites: number;
   /** Writes under way at a time. */
   readonly inFlight: number;
+  /** Every store begins before a boundary of this kind and ends behind it. */
+  readonly straddle: 'nothing' | 'line' | 'page';
   readonly sync: 'none' | 'kick' | 'stop-machine';
 }
 

@@ -59,6 +59,7 @@ const writer = z.discriminatedUnion('kind', [
       .describe('Store forms by name (str_w, stp_x, ldadd_w …); default: all of that width'),
     sites: whole(1, 1_000_000).default(64).describe('Places written to'),
     inFlight: whole(1, 8192).default(1).describe('Writes under way at a time'),
+    straddle: z.enum(['nothing', 'line', 'page']).default('nothing').describe('Boundary that every store lies across'),
     sync: z.enum(['none', 'kick', 'stop-machine']).default('none').describe('Synchronisation after each write'),
   }),
 ]);

@@ -1,5 +1,5 @@
 import { InputError, Random } from '@numalab/base';
-import { a64, findStoreGadget, STORE_FORMS, type StoreForm } from '@numalab/machine';
+import { a64, findStoreGadget, LINE_BYTES, STORE_FORMS, type StoreForm } from '@numalab/machine';
 import type { KernelImage } from '../image/index.ts';
 import { type ReplicatedRange, SITE_NONE, siteKinds } from '../image/index.ts';
 import type { PatchItem, PatchKind, PatchStore, PatchWriter, SyntheticForm, SyntheticWriter } from './writer-spec.ts';
@@ -20,6 +20,7 @@ export interface WriterRequest {
   readonly width?: 1 | 2 | 4 | 8 | 16 | 'mixed';
   readonly forms?: readonly string[];
   readonly inFlight?: number;
+  readonly straddle?: 'nothing' | 'line' | 'page';
   readonly sync?: 'none' | 'kick' | 'stop-machine';
 }
 
@@ -28,6 +29,8 @@ export interface PlanContext {
   readonly image: KernelImage;
   readonly ranges: readonly ReplicatedRange[];
   readonly vcpus: number;
+  /** Of a stage-2 granule. */
+  readonly pageBytes: number;
   readonly seed: number;
   /** Names the writer in messages: `kernel.writers.2`. */
   readonly where: string;
@@ -254,11 +257,23 @@ export const planPatchWriter = (context: PlanContext, request: WriterRequest, ki
   return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0, only: onlyOf(request) };
 };
 
+/** What may lie across a boundary: exclusives, atomics and releases must be aligned, and one byte has nothing to lie across. */
+const canStraddle = ({ name, bytes }: StoreForm): boolean => bytes > 1 && /^(str|stur|sttr|stp|stnp) /.test(name);
+
+/** Where in a place a store of `form` begins. */
+export const placeInside = ({ straddles }: SyntheticWriter, { bytes }: SyntheticForm, random: Random): number =>
+  straddles ? 8 - Math.ceil(bytes / 2) : random.below(Math.floor(16 / Math.min(16, bytes))) * bytes;
+
 const formId = (form: StoreForm): string => form.name.replaceAll(' ', '_');
 
 /** The store forms asked for by name, or by width if no name is given, that the text holds. */
-const formsOf = (context: PlanContext, names: readonly string[], width: number | 'mixed'): FoundForms =>
-  remembered(planSites(context).forms, `${width} ${names.join()}`, () => {
+const formsOf = (
+  context: PlanContext,
+  names: readonly string[],
+  width: number | 'mixed',
+  straddles: boolean,
+): FoundForms =>
+  remembered(planSites(context).forms, `${width} ${names.join()} ${straddles}`, () => {
     const { image, where } = context;
     const words = image.words.subarray(0, image.regions.text!.end >> 2);
     const wanted =
@@ -266,9 +281,14 @@ const formsOf = (context: PlanContext, names: readonly string[], width: number |
         ? names.map((name) => {
             const form = STORE_FORMS.find((candidate) => formId(candidate) === name);
             if (form === undefined) throw new InputError(where, `unknown store form ${name}`);
+            if (straddles && !canStraddle(form)) {
+              throw new InputError(where, `${form.name} cannot straddle a boundary: it must be aligned, or is a byte`);
+            }
             return form;
           })
-        : STORE_FORMS.filter((form) => form.bytes <= 16 && (width === 'mixed' || form.bytes === width));
+        : STORE_FORMS.filter((form) => form.bytes <= 16 && (width === 'mixed' || form.bytes === width)).filter(
+            (form) => !straddles || canStraddle(form),
+          );
     const forms: SyntheticForm[] = [];
     let missing: string | null = null;
     for (const form of wanted) {
@@ -283,10 +303,13 @@ const formsOf = (context: PlanContext, names: readonly string[], width: number |
 export const planSyntheticWriter = (context: PlanContext, request: WriterRequest): SyntheticWriter => {
   const random = new Random(context.seed, 'writer', context.index);
   const width = request.width ?? 4;
-  const { forms, missing } = formsOf(context, request.forms ?? [], width);
+  const straddle = request.straddle ?? 'nothing';
+  const { forms, missing } = formsOf(context, request.forms ?? [], width, straddle !== 'nothing');
   if (missing !== null) throw new InputError(context.where, `this kernel's text has no instruction of form ${missing}`);
   if (forms.length === 0) throw new InputError(context.where, `this kernel's text has no store of ${width} bytes`);
-  const places = choosePlaces(context, request.sites ?? 64, forms, random);
+  const boundary = { nothing: 0, line: LINE_BYTES, page: context.pageBytes }[straddle];
+  const places = choosePlaces(context, request.sites ?? 64, forms, random, boundary);
+  if (places.length === 0) throw new InputError(context.where, 'this kernel has no place for a synthetic writer');
   const all = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
   const cpus = drawn(all, all.length, random);
   const agents = Array.from({ length: request.inFlight ?? 1 }, (_, i) => cpus[i % cpus.length]!);
@@ -295,6 +318,7 @@ export const planSyntheticWriter = (context: PlanContext, request: WriterRequest
     kind: 'synthetic',
     forms,
     places,
+    straddles: straddle !== 'nothing',
     agents,
     sync: request.sync ?? 'none',
     intervalPs: interval(request.rate) * agents.length,
@@ -315,12 +339,13 @@ const gadgetOf = (context: PlanContext, words: Uint32Array, form: StoreForm): nu
   return at;
 };
 
-/** Aligned places in text that no other writer uses and no gadget stands in. */
+/** Places in text that no other writer uses and no gadget stands in: aligned, or, if there is a `boundary`, across one. */
 const choosePlaces = (
   context: PlanContext,
   count: number,
   forms: readonly SyntheticForm[],
   random: Random,
+  boundary: number,
 ): number[] => {
   const { image, ranges } = context;
   const { kinds } = planSites(context);
@@ -333,7 +358,7 @@ const choosePlaces = (
   };
   for (let tries = 0; places.size < count && tries < 1000 * count; tries++) {
     const at = text.start + random.below(text.end - text.start);
-    const aligned = at - (at % align);
+    const aligned = boundary > 0 ? at - (at % boundary) - 8 : at - (at % align);
     if (aligned >= text.start && free(aligned)) places.add(aligned);
   }
   return [...places];

@@ -47,6 +47,8 @@ export interface SyntheticWriter {
   readonly forms: readonly SyntheticForm[];
   /** Offsets of the places, multiples of 16 (of 64 if DC ZVA is among the forms). */
   readonly places: readonly number[];
+  /** Stores lie across the middle of a place's 16 bytes. */
+  readonly straddles: boolean;
   /** vCPUs that write at the same time: one agent each. */
   readonly agents: readonly number[];
   readonly sync: 'none' | 'kick' | 'stop-machine';

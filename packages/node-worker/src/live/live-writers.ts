@@ -1,6 +1,7 @@
 import { Random, type Task, WAIT } from '@numalab/base';
 import {
   type PatchWriter,
+  placeInside,
   type RecordedWriter,
   type SyntheticWriter,
   storeRecorded,
@@ -175,7 +176,7 @@ export class LiveWriters {
     do {
       const form = writer.forms[random.below(writer.forms.length)]!;
       const place = writer.places[random.below(writer.places.length)]!;
-      const offset = place + random.below(Math.floor(16 / Math.min(16, form.bytes))) * form.bytes;
+      const offset = place + placeInside(writer, form, random);
       this.fillData(agent);
       yield storeSynthetic(kernel, form, offset, data, writer.sync);
       agent.done++;
