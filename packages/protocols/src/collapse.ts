@@ -14,8 +14,9 @@ export const collapse: Protocol = {
   guarantee: 'completed',
   options: { quietUs: 50 },
   cost: {
-    messages: (nodes) => 2 * (nodes - 1) + 2,
-    tlbis: (nodes) => 2 * (nodes - 1),
+    // To the primary and back again.
+    messages: (nodes) => 4 * (nodes - 1) + 2,
+    tlbis: (nodes) => 4 * (nodes - 1),
     stall: 'a core that touches the page while it is swapped: one TLBI and DSB',
   },
   hypervisor() {

@@ -12,6 +12,7 @@ export const invalidate: Protocol = {
   description: 'unmap the page on all nodes, write the primary; a node that faults copies the page',
   guarantee: 'atomic',
   wholeWrites: true,
+  // Every node that touches the page afterwards adds three messages.
   cost: {
     messages: (nodes) => 2 * nodes + 2,
     tlbis: (nodes) => 2 * nodes,

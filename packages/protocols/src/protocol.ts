@@ -139,7 +139,10 @@ export interface NodeHalf {
   onTimer?(context: NodeContext, tag: number): Steps | undefined;
 }
 
-/** What one write costs: counted for a write of one word to a page that every node maps. */
+/**
+ * What one write costs: counted for a write of one word to a page that every node maps as such. The first write to a block of
+ * pages splits it where pages are unmapped, which takes more TLBIs.
+ */
 export interface ProtocolCost {
   /** Messages between the halves; what the session layer adds is not counted. */
   messages(nodes: number): number;
