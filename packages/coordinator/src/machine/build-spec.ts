@@ -7,7 +7,7 @@ import {
   type WriterRequest,
   type WriterSpec,
 } from '@numalab/kernel';
-import type { LatencyProfile } from '@numalab/machine';
+import { GRANULES, type LatencyProfile } from '@numalab/machine';
 import { layOut, type MachineSpec, nodeBase, type Strategy, type WatchMap } from '@numalab/node-worker';
 import type { Guarantee, Protocol } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
