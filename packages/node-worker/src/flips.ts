@@ -1,5 +1,5 @@
-import { type FaultSpec, Trigger } from '@numalab/interconnect';
-import { LINE_CELLS } from '@numalab/machine';
+import { DESCRIPTOR_FIELDS, type FaultSpec, Trigger } from '@numalab/interconnect';
+import { LINE_CELLS, levelShift } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
 
 /** A word of the node's copy: one that was written if there is any, as those are fetched. False: nothing was hit. */
@@ -43,10 +43,35 @@ const flipTlb = (node: NodeProcess, { random }: Trigger): boolean => {
   return true;
 };
 
+/** The bits of a leaf that each field's flip hits: of the low word, or from 32 on of the high one. */
+const FIELD_BITS: Readonly<Record<string, number>> = { valid: 0, s2ap: 7, af: 10, xn: 54 };
+
+/** One bit of a stage-2 leaf of the text, in memory, where nobody sees it change. What cores have cached stays. */
+const flipDescriptor = (node: NodeProcess, { fault, random }: Trigger): boolean => {
+  const { layout, tables, memory } = node;
+  if (tables === null) return false;
+  const { granule } = tables.editor.config;
+  const field = fault.field === '' ? DESCRIPTOR_FIELDS[random.below(DESCRIPTOR_FIELDS.length)]! : fault.field;
+  const leaves: { readonly pa: number; readonly lo: number; readonly hi: number; readonly bit: number }[] = [];
+  tables.editor.forEachEntry((pa, lo, hi, level, ipa) => {
+    const isLeaf = (lo & 1) === 1 && (level === 3 || (lo & 2) === 0);
+    const inText = ipa >= layout.imageIpa + layout.spanStart && ipa < layout.imageIpa + layout.spanEnd;
+    if (!isLeaf || !inText) return;
+    // The output address: its lowest bit, which leads to the neighbour.
+    leaves.push({ pa, lo, hi, bit: FIELD_BITS[field] ?? levelShift(granule, level) });
+  });
+  if (leaves.length === 0) return false;
+  const { pa, lo, hi, bit } = leaves[random.below(leaves.length)]!;
+  if (bit < 32) memory.store32(pa, (lo ^ (1 << bit)) >>> 0);
+  else memory.store32(pa + 4, (hi ^ (1 << (bit - 32))) >>> 0);
+  return true;
+};
+
 const FLIPS: Readonly<Record<string, (node: NodeProcess, trigger: Trigger) => boolean>> = {
   'flip-replica': flipReplica,
   'flip-l1i': flipL1i,
   'flip-tlb': flipTlb,
+  'flip-descriptor': flipDescriptor,
 };
 
 /** Flips one bit of what the fault names. False: there was nothing to hit. */
