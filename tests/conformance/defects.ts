@@ -26,13 +26,13 @@ const isTable = ({ lo, level }: Entry): boolean => (lo & 3) === 3 && level < 3;
 const corrupt =
   (
     fits: (entry: Entry, node: NodeProcess) => boolean,
-    change: (entry: Entry) => readonly [lo: number, hi: number, at?: number],
+    change: (entry: Entry, node: NodeProcess) => readonly [lo: number, hi: number, at?: number],
   ): Defect =>
   ({ nodes }) => {
     const node = nodes[1]!;
     const entry = entriesOf(node).find((one) => fits(one, node));
     if (entry === undefined) throw new Error('no entry to change');
-    const [lo, hi, at = entry.pa] = change(entry);
+    const [lo, hi, at = entry.pa] = change(entry, node);
     node.memory.store32(at, lo >>> 0);
     node.memory.store32(at + 4, hi >>> 0);
   };
@@ -40,10 +40,18 @@ const corrupt =
 const inText = ({ ipa }: Entry, { layout }: NodeProcess): boolean =>
   ipa >= layout.imageIpa + layout.spanStart && ipa < layout.imageIpa + layout.spanEnd;
 
+/** The first entry of the table around `pa` that holds nothing at all; -1: there is none. */
+const emptyBeside = (node: NodeProcess, pa: number): number => {
+  const page = node.tables!.config.granule.bytes;
+  for (let at = pa - (pa % page); at < pa - (pa % page) + page; at += 8)
+    if (node.memory.load32(at) === 0 && node.memory.load32(at + 4) === 0) return at;
+  return -1;
+};
+
 /** A table stands in two entries. */
 export const tableLinkedTwice: Defect = corrupt(
-  (entry, node) => isTable(entry) && entry.level === 2 && node.memory.load32(entry.pa + 8) === 0,
-  ({ lo, hi, pa }) => [lo, hi, pa + 8],
+  (entry, node) => isTable(entry) && entry.level === 2 && emptyBeside(node, entry.pa) >= 0,
+  ({ lo, hi, pa }, node) => [lo, hi, emptyBeside(node, pa)],
 );
 
 /** A leaf of the text is writable. */

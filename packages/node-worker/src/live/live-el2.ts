@@ -64,6 +64,8 @@ export class LiveEl2 {
   private readonly written = new Uint8Array(64);
   private writtenBytes = 0;
   private oldBytes: Uint8Array = new Uint8Array(16);
+  /** Where an answer's bytes are read into; `oldBytes` may be another core's. */
+  private readonly answered: Uint8Array = new Uint8Array(16);
   private readonly oracleMemory: StoreMemory = {
     read: (_va, bytes, into) => {
       for (let i = 0; i < bytes; i++) into[i] = this.oldBytes[i]!;
@@ -225,8 +227,8 @@ export class LiveEl2 {
     const { node } = this;
     const { store } = cpu;
     if (store.pending) {
-      unpackBytes(node.fromHypervisor, this.oldBytes, store.size);
-      resolveOperation(store, this.oldBytes);
+      unpackBytes(node.fromHypervisor, this.answered, store.size);
+      resolveOperation(store, this.answered);
     }
     cpu.replyNumber = number;
     cpu.ready = true;
