@@ -81,7 +81,9 @@ test('what is survivable is survived and accounted for', async () => {
 
 test('a flipped word that nothing covers is booked to its fault', async () => {
   // The last write to the word may come after it, so that the flip is masked; with one write in all it stays.
-  const lived = await live('{kind: flip-replica, target: 1, at: 100ms}', [
+  // Early in a run that lasts, so that a loaded machine does not sleep through it.
+  const lived = await live('{kind: flip-replica, target: 1, at: 1ms}', [
+    'workload.duration=600ms',
     'machine.ecc=none',
     'kernel.writers=[{kind: synthetic, inFlight: 1, writes: 1}]',
   ]);
