@@ -14,16 +14,22 @@ export class SeedMachine {
 
   /**
    * Runs one seed of a cell and judges it. `changes` stand for what the scenario says; `watch` is called before the first
-   * event. Throws InputError if the scenario cannot be built.
+   * event; a run that is not over after `mostWindows` windows is cut off. Throws InputError if the scenario cannot be built.
    */
-  run(cell: Cell, seed: number, changes: SpecOverrides = {}, watch?: (machine: InlineMachine) => void): JudgedRun {
+  run(
+    cell: Cell,
+    seed: number,
+    changes: SpecOverrides = {},
+    watch?: (machine: InlineMachine) => void,
+    mostWindows: number = Infinity,
+  ): JudgedRun {
     // What was prepared for a cell hangs on the object: an equal one that came later, in another message, would not find it.
     if (this.cell?.hash !== cell.hash) {
       this.forget();
       this.cell = cell;
     }
     try {
-      return this.judged(this.cell, seed, changes, watch);
+      return this.judged(this.cell, seed, changes, watch, mostWindows);
     } catch (error) {
       this.forget();
       throw error;
@@ -35,7 +41,13 @@ export class SeedMachine {
     this.spent = null;
   }
 
-  private judged(cell: Cell, seed: number, changes: SpecOverrides, look?: (machine: InlineMachine) => void): JudgedRun {
+  private judged(
+    cell: Cell,
+    seed: number,
+    changes: SpecOverrides,
+    look: ((machine: InlineMachine) => void) | undefined,
+    mostWindows: number,
+  ): JudgedRun {
     const { scenario } = cell;
     const drawn = { faults: faultsOf(cell, seed), schedule: scheduleOf(cell, seed), ...changes };
     const prepared = buildSpec(scenario, seed, drawn, this.spent);
@@ -47,6 +59,6 @@ export class SeedMachine {
     } else this.machine.reset(spec, protocol, watch);
     this.spent = prepared;
     look?.(this.machine);
-    return judgeRaw(spec, this.machine.runShort(), scenario.checks, this.memo);
+    return judgeRaw(spec, this.machine.runShort(mostWindows), scenario.checks, this.memo);
   }
 }

@@ -73,20 +73,22 @@ const cellOf = (scenario: Scenario): ReturnType<typeof makeCell> => {
 };
 
 /** A trial of a whole scenario. */
-export const trialOf = (scenario: Scenario, seed: number, tells = false): Trial => ({
+export const trialOf = (scenario: Scenario, seed: number, mostWindows: number, tells = false): Trial => ({
   cell: cellOf(scenario),
   seed,
   changes: {},
+  mostWindows,
   tells,
 });
 
 /** A trial of a plan, on the machine of its scenario. */
-export const trialOfPlan = (plan: Plan, tells = false): Trial => {
+export const trialOfPlan = (plan: Plan, mostWindows: number, tells = false): Trial => {
   const { faults, schedule, kernel, workload } = scenarioOf(plan);
   return {
     cell: cellOf(plan.scenario),
     seed: plan.seed,
     changes: { faults, schedule, writers: kernel.writers, workload },
+    mostWindows,
     tells,
   };
 };

@@ -68,6 +68,9 @@ export interface Shrunk {
 const OTHER_SEEDS = 20;
 /** Milliseconds after all other trials for seeing what happens without what is left. */
 const LAST_MS = 5000;
+/** A run may take this many times the windows of the first, and some more. */
+const LONGER = 4;
+const FEW_WINDOWS = 1000;
 /** Milliseconds per second of all the time that looking for a smaller machine may take. */
 const MACHINE_SHARE = 300;
 /** Virtual time after a finding that a run is cut off at. */
@@ -96,6 +99,8 @@ class Search {
   readonly cause: string;
   plan: Plan;
   outcome: TrialOutcome;
+  /** Runs that take longer than this did not fail in the same way, or are no smaller. */
+  private readonly mostWindows: number;
   private readonly progress: (progress: ShrinkProgress) => void;
 
   constructor(trials: Trials, plan: Plan, outcome: TrialOutcome, progress: (progress: ShrinkProgress) => void) {
@@ -103,6 +108,7 @@ class Search {
     this.plan = plan;
     this.outcome = outcome;
     this.cause = outcome.cause!;
+    this.mostWindows = LONGER * outcome.windows + FEW_WINDOWS;
     this.progress = progress;
   }
 
@@ -121,7 +127,7 @@ class Search {
       tries.map(
         ({ scenario, seed }) =>
           () =>
-            trialOf(scenario, seed, true),
+            trialOf(scenario, seed, this.mostWindows, true),
       ),
       this.cause,
       until,
@@ -130,6 +136,12 @@ class Search {
     const { scenario, seed } = tries[found.index]!;
     this.take({ scenario, seed, decisions: decisionsOf(scenario, found.outcome.log!) }, found.outcome);
     return true;
+  }
+
+  /** What hangs needs nobody who executes, and takes long as long as somebody does. */
+  async leaveWalksOut(): Promise<void> {
+    const { scenario, seed } = this.plan;
+    await this.firstOf([{ scenario: { ...scenario, workload: { ...scenario.workload, cpus: [] } }, seed }]);
   }
 
   /** A smaller machine draws other random numbers, so more than one seed gets its chance. */
@@ -159,7 +171,7 @@ class Search {
     await minimise(this.plan.decisions, async (lists) => {
       const plans = lists.map((decisions) => ({ ...this.plan, decisions }));
       const found = await this.trials.first(
-        plans.map((plan) => () => trialOfPlan(plan)),
+        plans.map((plan) => () => trialOfPlan(plan, this.mostWindows)),
         this.cause,
       );
       if (found === null) return -1;
@@ -173,7 +185,7 @@ class Search {
     const isByChance = (one: Decision): boolean =>
       one.kind === 'fault' && one.fault.at === null && one.fault.nth === null;
     if (!this.plan.decisions.some(isByChance)) return;
-    const { log } = await this.trials.run(trialOfPlan(this.plan, true));
+    const { log } = await this.trials.run(trialOfPlan(this.plan, this.mostWindows, true));
     const names = namesOf(this.plan);
     const decisions = this.plan.decisions.flatMap((one): Decision[] => {
       if (one.kind !== 'fault' || !isByChance(one)) return [one];
@@ -185,7 +197,7 @@ class Search {
       }));
     });
     const plan = { ...this.plan, decisions };
-    const found = await this.trials.first([() => trialOfPlan(plan)], this.cause);
+    const found = await this.trials.first([() => trialOfPlan(plan, this.mostWindows)], this.cause);
     if (found !== null) this.take(plan, found.outcome);
   }
 
@@ -199,7 +211,7 @@ class Search {
       // What is not known is not said.
       if (performance.now() > until || isStopped()) break;
       const plan = { ...this.plan, decisions: decisions.filter((other) => other !== decision) };
-      const { verdict, cause } = await this.trials.run(trialOfPlan(plan));
+      const { verdict, cause } = await this.trials.run(trialOfPlan(plan, this.mostWindows));
       results.push({ decision, verdict, cause });
     }
     return results;
@@ -245,7 +257,7 @@ export const shrink = async (scenario: Scenario, options: ShrinkOptions): Promis
   const trials = new Trials(jobs, isOver);
   try {
     const whole = { ...scenario, comparison: false };
-    const outcome = await trials.run(trialOf(whole, seed, true));
+    const outcome = await trials.run(trialOf(whole, seed, Infinity, true));
     if (outcome.cause === null) {
       throw new InputError(
         scenario.name,
@@ -255,6 +267,7 @@ export const shrink = async (scenario: Scenario, options: ShrinkOptions): Promis
     const decisions = decisionsOf(whole, outcome.log!);
     const search = new Search(trials, { scenario: whole, seed, decisions }, outcome, progress ?? (() => {}));
     const before = sizeOf(whole, decisions, outcome.events);
+    await search.leaveWalksOut();
     await search.shrinkDuration();
     // Where no smaller machine does, that must not take the time that the rest needs.
     await search.shrinkMachine(performance.now() + seconds * MACHINE_SHARE);

@@ -20,8 +20,9 @@ const makesSense = (check: (problem: () => never) => unknown): boolean => {
   }
 };
 
+/** Those of a list of vCPUs that there are; all instead of none, unless none was meant. */
 const inRange = (cpus: unknown, count: number): unknown => {
-  if (!Array.isArray(cpus)) return cpus;
+  if (!Array.isArray(cpus) || cpus.length === 0) return cpus;
   const kept = cpus.filter((cpu) => cpu < count);
   return kept.length === 0 ? null : kept;
 };

@@ -40,7 +40,8 @@ export const decisionText = (decision: Decision, scenario: Scenario): string => 
 const withoutText = ({ verdict, cause }: Necessity, cause0: string): string => {
   if (cause === cause0) return 'it fails all the same: not necessary';
   if (cause !== null) return `it fails otherwise: ${cause}`;
-  return verdict === 'pass' ? 'the run passes: necessary' : `the run is ${verdict}: necessary`;
+  if (!['pass', 'unknown'].includes(verdict)) return `not known: the run was ${verdict}`;
+  return verdict === 'pass' ? 'the run passes: necessary' : 'no rule is broken: necessary';
 };
 
 /** What became of one write, in the order in which it happened. */

@@ -11,6 +11,8 @@ export interface Trial {
   readonly cell: Cell;
   readonly seed: number;
   readonly changes: Pick<SpecOverrides, 'faults' | 'schedule' | 'writers' | 'workload'>;
+  /** A run that is not over after so many windows did not fail: one that hangs takes long. */
+  readonly mostWindows: number;
   /** Whether to tell what happened in it. */
   readonly tells: boolean;
 }
@@ -31,6 +33,8 @@ export interface TrialOutcome {
   /** Moment of the finding, picoseconds. */
   readonly timePs: number;
   readonly events: number;
+  /** How much work it was. */
+  readonly windows: number;
   readonly log: TrialLog | null;
 }
 
@@ -71,14 +75,24 @@ const logOf = (log: Log, { spec }: { readonly spec: InlineMachine['spec'] }): Tr
 };
 
 /** Runs a trial on this thread's machine. Never throws for what a run does: a run that cannot be built or ended did not fail. */
-export const runTrial = ({ cell, seed, changes, tells }: Trial): TrialOutcome => {
+export const runTrial = ({ cell, seed, changes, tells, mostWindows }: Trial): TrialOutcome => {
   const log = new Log();
   let used: InlineMachine | null = null;
   try {
-    const run = machine.run(cell, seed, changes, (built) => {
-      used = built;
-      if (tells) log.watch(built);
-    });
+    const run = machine.run(
+      cell,
+      seed,
+      changes,
+      (built) => {
+        used = built;
+        if (tells) log.watch(built);
+      },
+      mostWindows,
+    );
+    if (run.raw.interrupted) {
+      const message = 'it was not over in time';
+      return { verdict: 'too long', cause: null, message, timePs: 0, events: 0, windows: mostWindows, log: null };
+    }
     const { verdict, failure, sums } = tallyOf(run, seed, cell.scenario.checks.expect);
     const found = run.judgement.violations.find(({ id }) => !cell.scenario.checks.expect.includes(id));
     return {
@@ -87,11 +101,12 @@ export const runTrial = ({ cell, seed, changes, tells }: Trial): TrialOutcome =>
       message: failure?.message ?? run.judgement.reason,
       timePs: found?.timePs ?? run.raw.endPs,
       events: sums.events ?? 0,
+      windows: run.raw.windows,
       log: tells ? logOf(log, used!) : null,
     };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const verdict = error instanceof InputError ? 'refused' : 'error';
-    return { verdict, cause: null, message, timePs: 0, events: 0, log: null };
+    return { verdict, cause: null, message, timePs: 0, events: 0, windows: 0, log: null };
   }
 };
