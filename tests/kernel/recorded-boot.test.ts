@@ -1,7 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { parseScenario, runWithMachine, type ScenarioRun, textAsSeen } from '@numalab/coordinator';
+import {
+  loadScenario,
+  parseScenario,
+  runWithMachine,
+  type Scenario,
+  type ScenarioRun,
+  textAsSeen,
+} from '@numalab/coordinator';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 /**
@@ -31,25 +38,31 @@ const IN_HOLES = 446;
 describe.skipIf(!isThere)('the recorded boot', () => {
   let run: ScenarioRun;
   let cpuMs = 0;
+  let defaultMs = 0;
   beforeAll(async () => {
-    const [began, cpu] = [performance.now(), process.threadCpuUsage()];
-    run = await runWithMachine(parseScenario(SCENARIO), { seed: 1 });
-    const { user, system } = process.threadCpuUsage(cpu);
-    cpuMs = (user + system) / 1000;
+    const timed = async (scenario: Scenario): Promise<[ScenarioRun, number]> => {
+      const cpu = process.threadCpuUsage();
+      const done = await runWithMachine(scenario, { seed: 1 });
+      const { user, system } = process.threadCpuUsage(cpu);
+      return [done, (user + system) / 1000];
+    };
+    [, defaultMs] = await timed(loadScenario('default', { set: ['comparison=false'] }));
+    const began = performance.now();
+    [run, cpuMs] = await timed(parseScenario(SCENARIO));
     const seconds = (ms: number): string => (ms / 1000).toFixed(1);
     console.log(
-      `the recorded boot took ${seconds(performance.now() - began)} s, ${seconds(cpuMs)} s of them on the CPU`,
+      `the recorded boot took ${seconds(performance.now() - began)} s, ${seconds(cpuMs)} s of them on the CPU, ${(cpuMs / defaultMs).toFixed(1)} times the default scenario`,
     );
   });
 
-  it('passes, with every row trapped but those into EL2’s own pages, in less than 20 s', () => {
+  it('passes, with every row trapped but those into EL2’s own pages, in less than 20 s where the default scenario takes 0.65 s', () => {
     const { result } = run;
     expect(result).toMatchObject({ verdict: 'pass', violationCount: 0, guarantee: { held: 'completed' } });
     expect(result.recorded).toMatchObject({ rows: ROWS, atBoot: IN_HOLES, inHoles: IN_HOLES, protectAt: 0 });
     expect(result.writes).toMatchObject({ trapped: ROWS - IN_HOLES, retired: ROWS - IN_HOLES, refused: 0 });
     expect(result.assumptions.join('\n')).toMatch(/stress setting.*a real pKVM could trap \d+ at most/);
-    // An inline run is one thread that never waits; what other test files take of the machine is not its time.
-    expect(cpuMs).toBeLessThan(20_000);
+    // A ratio, for the same machine has been seen to take 8 and 41 s of processor time: what others do on it counts too.
+    expect(cpuMs / defaultMs).toBeLessThan(20_000 / 650);
   });
 
   it('leaves every node with the Image’s text and the trace applied to it', () => {
