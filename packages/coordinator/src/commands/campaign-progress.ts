@@ -1,9 +1,7 @@
 import type { CampaignProgress } from '../campaign/campaign.ts';
 import { formatCount } from '../result/format.ts';
 import type { CommandContext } from './context.ts';
-
-const REDRAW_MS = 200;
-const LINE_MS = 5000;
+import { ProgressLine } from './progress-line.ts';
 
 /** Seconds as people say them: 45 s, 12 min, 3.5 h. */
 export const formatSeconds = (seconds: number): string => {
@@ -29,39 +27,6 @@ const textOf = (progress: CampaignProgress): string => {
   return parts.join(', ');
 };
 
-/** How far a campaign is, on standard error: a line that is redrawn on a terminal, else one every few seconds. */
-export class CampaignProgressLine {
-  private readonly redraws: boolean;
-  private readonly quiet: boolean;
-  private readonly context: CommandContext;
-  private last = performance.now();
-  private width = 0;
-
-  constructor(context: CommandContext, quiet: boolean) {
-    this.context = context;
-    this.quiet = quiet;
-    this.redraws = context.isProgressTerminal;
-  }
-
-  /** Shows the progress if the last time is long enough ago. */
-  update(progress: CampaignProgress): void {
-    const now = performance.now();
-    if (this.quiet || now - this.last < (this.redraws ? REDRAW_MS : LINE_MS)) return;
-    this.last = now;
-    if (this.redraws) this.draw(textOf(progress));
-    else this.context.note(textOf(progress));
-  }
-
-  /** Wipes the line. */
-  end(): void {
-    if (this.width === 0) return;
-    this.draw('');
-    process.stderr.write('\r');
-    this.width = 0;
-  }
-
-  private draw(text: string): void {
-    process.stderr.write(`\r${text.padEnd(this.width)}`);
-    this.width = text.length;
-  }
-}
+/** How far a campaign is, on standard error. */
+export const campaignProgressLine = (context: CommandContext, quiet: boolean): ProgressLine<CampaignProgress> =>
+  new ProgressLine(context, quiet, textOf);

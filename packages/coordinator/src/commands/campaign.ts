@@ -7,7 +7,7 @@ import { junitXml } from '../campaign/junit.ts';
 import { matrix } from '../campaign/matrix.ts';
 import { CampaignMetrics, serveMetrics } from '../campaign/metrics.ts';
 import { markdownSummary } from '../campaign/summary.ts';
-import { CampaignProgressLine } from './campaign-progress.ts';
+import { campaignProgressLine } from './campaign-progress.ts';
 import { type CommandContext, EXIT_BUG, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS, EXIT_UNKNOWN } from './context.ts';
 import { commandLog } from './log.ts';
 import { type CampaignCommandOptions, settingsOf } from './options.ts';
@@ -54,7 +54,7 @@ export const campaignCommand = async (
   const metrics = new CampaignMetrics();
   const log = commandLog(quiet ? 'error' : 'info');
   const server = await serveMetrics(metrics.registry, options.metricsHost, options.metricsPort, log);
-  const line = new CampaignProgressLine(context, quiet);
+  const line = campaignProgressLine(context, quiet);
   try {
     const result = await campaign(scenarios, {
       seeds,

@@ -4,7 +4,7 @@ import { BUGS } from '../bugs/catalogue.ts';
 import { type HuntResult, hunt } from '../hunt/hunt.ts';
 import { formatCount } from '../result/format.ts';
 import { loadScenario } from '../scenario/load.ts';
-import { CampaignProgressLine } from './campaign-progress.ts';
+import { campaignProgressLine } from './campaign-progress.ts';
 import { type CommandContext, EXIT_BUG, EXIT_FAIL, EXIT_INTERRUPTED, EXIT_PASS, EXIT_UNKNOWN } from './context.ts';
 import { type HuntCommandOptions, settingsOf } from './options.ts';
 import { OutputFolder } from './output-folder.ts';
@@ -58,7 +58,7 @@ export const huntCommand = async (
   const set = [...(entry?.set ?? []), ...settings];
   const scenario = loadScenario(reference ?? entry?.scenario ?? 'small', { set, protocol, duration });
   if (out !== undefined) new OutputFolder('--out', out);
-  const line = new CampaignProgressLine(context, quiet);
+  const line = campaignProgressLine(context, quiet);
   try {
     const result = await hunt(scenario, {
       seeds,

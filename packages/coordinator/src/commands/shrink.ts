@@ -7,7 +7,7 @@ import { type Shrunk, shrink } from '../shrink/shrink.ts';
 import { decisionText, storyOf } from '../shrink/story.ts';
 import { type CommandContext, EXIT_INTERRUPTED, EXIT_PASS } from './context.ts';
 import { OutputFolder } from './output-folder.ts';
-import { ShrinkProgressLine } from './shrink-progress.ts';
+import { shrinkProgressLine } from './shrink-progress.ts';
 
 /** Options of `shrink`. */
 export interface ShrinkCommandOptions {
@@ -43,7 +43,7 @@ export const shrinkCommand = async (
   const out = options.out ?? join(path, 'smallest');
   const folder = new OutputFolder('--out', out);
   folder.probe('story.txt');
-  const line = new ShrinkProgressLine(context, options.quiet);
+  const line = shrinkProgressLine(context, options.quiet);
   const started = performance.now();
   const shrunk = await shrink(scenario, {
     seed: record.seed,

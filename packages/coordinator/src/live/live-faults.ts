@@ -1,21 +1,8 @@
-import type { FaultKind } from '@numalab/interconnect';
+import { MESSAGE_FAULTS } from '@numalab/interconnect';
 import type { Scenario } from '../scenario/scenario.ts';
 
 /** Faults that happen to threads that race. Their times are times of the clock on the wall, whatever the scale of latencies. */
-const LIVE_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  'drop',
-  'duplicate',
-  'delay',
-  'reorder',
-  'corrupt',
-  'flip-message',
-  'partition',
-  'slow-link',
-  'pause',
-  'slow-node',
-  'crash',
-  'flip-replica',
-]);
+const LIVE_FAULTS: ReadonlySet<string> = new Set([...MESSAGE_FAULTS, 'pause', 'slow-node', 'crash', 'flip-replica']);
 
 /** Messages that `match` can name and that nobody sends in live. */
 const NOT_SENT: ReadonlySet<string> = new Set(['hello', 'resync']);
