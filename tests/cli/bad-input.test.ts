@@ -154,7 +154,12 @@ describe('a scenario', () => {
     refuses(['run', '--set', 'machine.nodes=-1'], '--set machine.nodes: must be at least 1');
     refuses(['run', '--set', 'machin.nodes=3'], '--set machin.nodes: unknown key; did you mean machine?');
     const image = file('short.Image', imageHeader(0x10_0000).subarray(0, 40));
-    refuses(['run', '--set', `kernel.image=${image}`], 'kernel.image: ', 'short.Image: truncated');
+    refuses(['run', '--set', `kernel.image=${image}`], '--set kernel.image: ', 'short.Image: truncated');
+    refuses(
+      ['run', '--set', 'interconnect.bandwidth=0'],
+      '--set interconnect.bandwidth: must be profile, none or',
+      'not 0',
+    );
     refuses(['run', '--out', '/proc/none/out'], '--out: ', 'cannot be written to');
     refuses(['run', '--duration', 'long'], '--duration: must be a time');
     refuses(['run', '--protocol', 'akc'], '--protocol: no built-in protocol akc; did you mean ack?');
@@ -168,6 +173,10 @@ describe('a scenario', () => {
 describe('distances in a file', () => {
   it('that are ragged, or no matrix, are refused', () => {
     refuses(['topology', file('ragged.txt', '10 20\n20\n')], 'ragged.txt: distances: row 1 has 1 entries');
+    refuses(
+      ['topology', file('line.txt', '10 20 20 10\n')],
+      'line.txt:1: distances: one row of 4 numbers is no matrix',
+    );
     refuses(['topology', file('words.txt', 'ten twenty\n')], 'words.txt:1: distances: ten is not a number');
     refuses(['topology', 'kunpeng921'], 'kunpeng921: no built-in machine', 'did you mean kunpeng920?');
     mkdirSync(join(folder, 'dir'));

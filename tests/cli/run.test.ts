@@ -207,8 +207,14 @@ describe('files', () => {
     const refusals: [string[], string][] = [
       [['--out', join(folder, 'file', 'x')], '--out: '],
       [['--dump-text', join(folder, 'file')], '--dump-text: '],
-      [['--casemate', join(folder, 'c')], 'machine.stage2.ipaBits: --casemate needs 48, not 40'],
-      [['--casemate', join(folder, 'c'), '--set', 'machine.stage2.granule=64K'], 'machine.stage2.granule: --casemate'],
+      [
+        ['--casemate', join(folder, 'c')],
+        '--casemate: scenarios/small.yaml: machine.stage2.ipaBits: must be 48, not 40',
+      ],
+      [
+        ['--casemate', join(folder, 'c'), '--set', 'machine.stage2.granule=64K'],
+        '--casemate: --set machine.stage2.granule: must be 4K',
+      ],
     ];
     for (const [args, message] of refusals) {
       const { code, stdout, stderr } = numalab(['run', 'small', ...args]);

@@ -1,4 +1,4 @@
-import type { LatencyProfile } from '@numalab/machine';
+import { LARGEST_DISTANCE, type LatencyProfile } from '@numalab/machine';
 import type { PreparedMachine } from '../machine/build-spec.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 
@@ -24,7 +24,10 @@ const figuresOf = ({ dram, line, bandwidth, core, caches }: LatencyProfile): Sou
 const profileNote = (profile: LatencyProfile): string => {
   const figures = figuresOf(profile);
   const guessed = figures.filter(({ source }) => source.startsWith('assumed'));
-  const names = [...new Set(guessed.map(({ name }) => name))].join(', ');
+  // A name such as dram stands for a figure by distance each.
+  const counts = new Map<string, number>();
+  for (const { name } of guessed) counts.set(name, 1 + (counts.get(name) ?? 0));
+  const names = [...counts].map(([name, count]) => (count === 1 ? name : `${name} (${count})`)).join(', ');
   const rest = guessed.length === 0 ? '' : `: ${names}`;
   return `${guessed.length} of the ${figures.length} figures of profile ${profile.name} are assumed, not published${rest}`;
 };
@@ -44,6 +47,9 @@ export const assumptionsOf = (scenario: Scenario, { spec, notes }: PreparedMachi
     'vCPUs walk the real text at random and interpret nothing: how far caches help depends on the walk',
     `vCPUs execute ${Number((duty * 100).toPrecision(6))} % of the time (workload.duty); figures per time scale with it`,
   ];
+  if (scenario.machine.topology.distances.some((row) => row.includes(LARGEST_DISTANCE))) {
+    list.push('a distance of 255 is taken for the longest one; firmware means by it that there is no path');
+  }
   if (probe)
     list.push('vCPUs of other nodes fetch the words being written (workload.probe), more often than kernels do');
   if (spec.strategy === 'stage2') {

@@ -136,12 +136,12 @@ export const runScenario = async (scenario: Scenario, options: RunScenarioOption
 export const checkCasemate = (scenario: Scenario, placement: Placement): void => {
   const { granule, ipaBits, lpa2 } = scenario.machine.stage2;
   const fail = (field: string, what: string): never => {
-    throw new InputError(fieldOf(scenario, field), `--casemate ${what}`);
+    throw new InputError(`--casemate: ${fieldOf(scenario, field)}`, what);
   };
-  if (granule !== '4K') fail('machine.stage2.granule', `needs 4K, not ${granule}`);
-  if (lpa2) fail('machine.stage2.lpa2', 'needs false');
-  if (ipaBits !== 48) fail('machine.stage2.ipaBits', `needs 48, not ${ipaBits}`);
+  if (granule !== '4K') fail('machine.stage2.granule', `must be 4K, not ${granule}`);
+  if (lpa2) fail('machine.stage2.lpa2', 'must be false');
+  if (ipaBits !== 48) fail('machine.stage2.ipaBits', `must be 48, not ${ipaBits}`);
   const { strategy } = scenario.replication;
-  if (strategy !== 'stage2') fail('replication.strategy', `needs stage-2 tables; ${strategy} has none`);
+  if (strategy !== 'stage2') fail('replication.strategy', `must have stage-2 tables; ${strategy} has none`);
   if (placement !== 'inline') throw new InputError('--casemate', 'needs --placement inline');
 };

@@ -120,7 +120,8 @@ const loadFrom = (bytes: Uint8Array | string, source: Source, options: LoadOptio
     where,
     base: (field) => (overriding(field) === undefined ? source.folder : process.cwd()),
   });
-  return resolveScenario(parsed.data, source.name, source.file, context);
+  const set = overrides.map(({ label, path }) => ({ label, field: formatPath(path) }));
+  return resolveScenario(parsed.data, source.name, source.file, set, context);
 };
 
 /** A scenario from text, for callers that have no file; its paths are relative to `folder`. Throws InputError. */

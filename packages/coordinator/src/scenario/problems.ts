@@ -141,8 +141,11 @@ const explain = (issue: Issue, root: unknown, prefix: FieldPath = []): Problem =
       return { path: [...path, key], message: `unknown key${hintForKey(key, root, path)}` };
     }
     case 'invalid_type': {
-      const wanted = TYPE_NAMES[issue.expected] ?? issue.expected;
-      return { path, message: value === undefined ? 'is missing' : `must be ${wanted}, not ${show(value)}` };
+      if (value === undefined) return { path, message: 'is missing' };
+      // A leaf that says itself what it wants says more than its type does.
+      const isOwn = issue.message.startsWith('must be');
+      const wanted = isOwn ? issue.message : `must be ${TYPE_NAMES[issue.expected] ?? issue.expected}`;
+      return { path, message: `${wanted}, not ${show(value)}` };
     }
     case 'too_small':
     case 'too_big':

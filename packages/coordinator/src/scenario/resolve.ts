@@ -168,6 +168,7 @@ export const resolveScenario = (
   input: ScenarioInput,
   name: string,
   source: string | null,
+  options: Scenario['options'],
   context: ResolveContext,
 ): Scenario => {
   const machine = resolveMachine(input.machine, context);
@@ -185,6 +186,7 @@ export const resolveScenario = (
   return {
     name,
     file: source,
+    options,
     machine,
     kernel: resolveKernel(input.kernel, machine, context),
     replication: { ...input.replication, protocol: resolveProtocol(input.replication.protocol, context) },

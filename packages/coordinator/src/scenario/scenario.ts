@@ -239,6 +239,8 @@ export interface Scenario {
   readonly name: string;
   /** Absolute path it was read from. */
   readonly file: string | null;
+  /** What the command line put over it: a field's path, and the option to blame if the value cannot be used. */
+  readonly options: readonly { readonly label: string; readonly field: string }[];
   readonly machine: MachineScenario;
   readonly kernel: KernelScenario;
   readonly replication: ReplicationScenario;

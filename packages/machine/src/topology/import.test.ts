@@ -83,6 +83,41 @@ describe('numactl --hardware', () => {
   });
 });
 
+describe('a matrix in a text file', () => {
+  const two = [
+    [10, 20],
+    [20, 10],
+  ];
+
+  it.each([
+    ['a row a line', '# mine\n10 20\n20 10\n'],
+    ['one line, in brackets', '[[10, 20], [20, 10]]'],
+    ['one line, with semicolons', '10 20; 20 10\n'],
+    ['YAML', '- [10, 20]\n- [20, 10]\n'],
+    ['brackets over several lines', '[[10, 20],\n [20, 10]]\n'],
+    ['commas', '10,20\r\n20,10\r\n'],
+  ])('is read from %s', (_, text) => {
+    expect(importTopology(bytesOf(text), 'm.txt')).toMatchObject({
+      format: 'matrix',
+      notes: [],
+      topology: { distances: two },
+    });
+  });
+
+  it('is not made of one row', () => {
+    expect(refused(() => importTopology(bytesOf('\n10 20 20 10\n'), 'm.txt'))).toMatch(
+      /^m\.txt:2: distances: one row of 4 numbers is no matrix; each row/,
+    );
+    expect(importTopology(bytesOf('10'), 'm.txt').topology.distances).toEqual([[10]]);
+  });
+
+  it('may hold 255, with a note: firmware would mean something else', () => {
+    const { topology, notes } = importTopology(bytesOf('10 255\n255 10\n'), 'm.txt');
+    expect(topology.distances[0]).toEqual([10, 255]);
+    expect(notes.join()).toMatch(/255/);
+  });
+});
+
 /** A SLIT table as firmware builds it. */
 const slit = (matrix: readonly (readonly number[])[]): Uint8Array => {
   const bytes = new Uint8Array(44 + matrix.length * matrix.length);

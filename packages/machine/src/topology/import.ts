@@ -1,7 +1,7 @@
 import { InputError } from '@numalab/base';
 import { parseNumactlHardware } from './numactl.ts';
 import { looksLikeSlit, parseSlit } from './slit.ts';
-import { type Topology, topologyFromMatrix } from './topology.ts';
+import { LARGEST_DISTANCE, type Topology, topologyFromMatrix } from './topology.ts';
 
 /** A topology read from a file, and what the reader should be told about it. */
 export interface ImportedTopology {
@@ -9,6 +9,11 @@ export interface ImportedTopology {
   readonly format: 'slit' | 'numactl' | 'matrix';
   readonly notes: readonly string[];
 }
+
+const unreachableNotes = ({ distances }: Topology): string[] =>
+  distances.some((row) => row.includes(LARGEST_DISTANCE))
+    ? ['a distance of 255 means to firmware that there is no path; numalab takes it for the longest one']
+    : [];
 
 /** The text of `bytes`, or undefined if they contain anything but printable ASCII and white space. */
 const plainText = (bytes: Uint8Array): string | undefined => {
@@ -22,23 +27,31 @@ const plainText = (bytes: Uint8Array): string | undefined => {
   return text;
 };
 
+/** Rows end with a line, a semicolon or a bracket, so that a matrix may stand on one line as it does in a scenario. */
 const parseMatrixText = (text: string, where: string): number[][] => {
   const rows: number[][] = [];
+  let last = 0;
   for (const [index, line] of text.split(/\r?\n/).entries()) {
-    const content = line
-      .replace(/#.*/, '')
-      .replace(/[[\],;]/g, ' ')
-      .replace(/^\s*-/, ' ')
-      .trim();
-    if (content === '') continue;
-    rows.push(
-      content.split(/\s+/).map((token) => {
-        if (!/^\d+$/.test(token)) throw new InputError(`${where}:${index + 1}`, `distances: ${token} is not a number`);
-        return Number(token);
-      }),
-    );
+    for (const part of line.replace(/#.*/, '').split(/[;\]]/)) {
+      const content = part.replace(/[[,]/g, ' ').replace(/^\s*-/, ' ').trim();
+      if (content === '') continue;
+      last = index + 1;
+      rows.push(
+        content.split(/\s+/).map((token) => {
+          if (!/^\d+$/.test(token)) throw new InputError(`${where}:${last}`, `distances: ${token} is not a number`);
+          return Number(token);
+        }),
+      );
+    }
   }
   if (rows.length === 0) throw new InputError(where, 'distances: the file holds no matrix');
+  const [only] = rows;
+  if (rows.length === 1 && only!.length > 1) {
+    throw new InputError(
+      `${where}:${last}`,
+      `distances: one row of ${only!.length} numbers is no matrix; each row stands on a line of its own or in brackets, as in [[10, 20], [20, 10]]`,
+    );
+  }
   return rows;
 };
 
@@ -55,15 +68,22 @@ const numactlNotes = (nodeIds: readonly number[], cpuless: readonly number[]): s
  * (one row a line; brackets, commas and # comments are allowed). Throws InputError naming `where` and the field.
  */
 export const importTopology = (bytes: Uint8Array, name: string, where: string = name): ImportedTopology => {
-  if (looksLikeSlit(bytes)) return { topology: parseSlit(bytes, name, where), format: 'slit', notes: [] };
+  if (looksLikeSlit(bytes)) {
+    const topology = parseSlit(bytes, name, where);
+    return { topology, format: 'slit', notes: unreachableNotes(topology) };
+  }
   const text = plainText(bytes);
   if (text === undefined) {
     throw new InputError(where, 'signature: neither a SLIT table nor the text of numactl --hardware nor a matrix');
   }
   if (/^\s*(available:|node\b|No distance)/im.test(text)) {
     const { topology, nodeIds, cpulessNodes } = parseNumactlHardware(text, name, where);
-    return { topology, format: 'numactl', notes: numactlNotes(nodeIds, cpulessNodes) };
+    return {
+      topology,
+      format: 'numactl',
+      notes: [...numactlNotes(nodeIds, cpulessNodes), ...unreachableNotes(topology)],
+    };
   }
   const topology = topologyFromMatrix(parseMatrixText(text, where), name, `${where}: distances`);
-  return { topology, format: 'matrix', notes: [] };
+  return { topology, format: 'matrix', notes: unreachableNotes(topology) };
 };

@@ -60,14 +60,6 @@ describe('a distance matrix', () => {
       /NaN is not an integer/,
     ],
     [
-      'nodes without a path',
-      [
-        [10, 255],
-        [20, 10],
-      ],
-      /no path exists/,
-    ],
-    [
       'a far diagonal',
       [
         [10, 20],

@@ -16,18 +16,15 @@ export interface Topology {
 export const MAX_NODES = 128;
 /** Distance of a node to itself (ACPI 6.5, 5.2.17). */
 export const LOCAL_DISTANCE = 10;
-/** What the ACPI table says of two nodes without a path between them. */
-export const UNREACHABLE = 255;
+/** The largest entry. The ACPI table means by it that there is no path; numalab, whose nodes all reach each other, a long one. */
+export const LARGEST_DISTANCE = 255;
 /** Nodes at most this far apart are taken for dies of one socket where nothing better is known. */
 export const SAME_SOCKET_DISTANCE = 16;
 
 const checkEntry = (value: number, row: number, column: number, where: string): void => {
   const place = `row ${row}, column ${column}`;
-  if (!Number.isInteger(value) || value < LOCAL_DISTANCE || value > UNREACHABLE) {
+  if (!Number.isInteger(value) || value < LOCAL_DISTANCE || value > LARGEST_DISTANCE) {
     throw new InputError(where, `${place}: ${value} is not an integer from 10 to 255`);
-  }
-  if (value === UNREACHABLE) {
-    throw new InputError(where, `${place}: 255 means that no path exists, and numalab needs one between all nodes`);
   }
   if (row === column && value !== LOCAL_DISTANCE) {
     throw new InputError(where, `${place}: the diagonal must be 10, not ${value}`);
@@ -35,7 +32,7 @@ const checkEntry = (value: number, row: number, column: number, where: string): 
 };
 
 /**
- * Checks a distance matrix: 1 to 128 rows, square, integers from 10 to 254, 10 on the diagonal. Asymmetric matrices are
+ * Checks a distance matrix: 1 to 128 rows, square, integers from 10 to 255, 10 on the diagonal. Asymmetric matrices are
  * legal. Throws InputError, whose message begins with `where`.
  */
 export const checkDistances = (matrix: readonly (readonly number[])[], where: string): void => {
