@@ -198,6 +198,10 @@ describe('the command line', () => {
     [['run', '--placement', 'cluster', '--processes', '999'], '--processes: 999 is too many: machine.nodes is 4'],
     [['run', 'live', '--mode', 'live', '--placement', 'cluster', '--processes', '5'], '--processes: 5 is too many'],
     [['run', 'live', '--mode', 'live', '--set', 'faults=[{kind: hyp-crash}]'], 'hyp-crash cannot be had in live'],
+    [
+      ['run', 'live', '--mode', 'live', '--set', 'replication.protocolOptions.multicast=true'],
+      '--set replication.protocolOptions.multicast: must be false in live',
+    ],
     [['run', '--placement', 'moon'], 'Allowed choices are inline, threads, cluster'],
     [['bugs', '--clean', '5'], '--clean: needs --measure'],
     [['bugs', '--measure', '--clean', 'x'], "'--clean <n>' argument 'x' is invalid"],

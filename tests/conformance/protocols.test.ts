@@ -1,4 +1,4 @@
-import { buildSpec, type InlineMachine, parseScenario } from '@numalab/coordinator';
+import { buildSpec, type InlineMachine, loadScenario, parseScenario, runScenario } from '@numalab/coordinator';
 import { FRAME, type Frame } from '@numalab/interconnect';
 import { APPLY_COPY, APPLY_MAP, APPLY_PRIMARY, APPLY_UNMAP } from '@numalab/node-worker';
 import { PROTOCOLS } from '@numalab/protocols';
@@ -161,6 +161,19 @@ describe('multicast', () => {
     const judged = await run({ protocol, set });
     expect(brokenRules(judged)).toEqual([]);
     expect(judged.judgement.verdict).toBe('pass');
+  });
+});
+
+describe('multicast where a crash is planned', () => {
+  const multicast = ['replication.protocolOptions.multicast=true', 'workload.duration=50us'];
+  const warnings = async (...set: readonly string[]): Promise<string> =>
+    (await runScenario(loadScenario('small', { set: [...multicast, ...set] }), { seed: 1 })).warnings.join();
+
+  it('is off, and the report says so', async () => {
+    expect(await warnings()).not.toContain('multicast');
+    expect(await warnings('faults=[{kind: delay, probability: 0.1}]')).not.toContain('multicast');
+    expect(await warnings('faults=[{kind: crash, target: 1, at: 20us}]')).toContain('multicast is off');
+    expect(await warnings('faults=[{kind: hyp-crash, target: sent, nth: 2}]')).toContain('multicast is off');
   });
 });
 

@@ -1,4 +1,5 @@
 /** Planned faults in live mode: threads that really end, stand still, or lose messages; what became of each is in the result. */
+import { join } from 'node:path';
 import { type LiveScenarioRun, loadScenario, runLiveScenario } from '@numalab/coordinator';
 import { expect, test } from 'vitest';
 
@@ -39,6 +40,13 @@ test.each(['ack', 'direct', 'stop-machine', 'invalidate'])(
   },
   30_000,
 );
+
+test('what a half on a node declares durable is there in the node’s next life', async () => {
+  const protocol = join(import.meta.dirname, 'remembers.ts');
+  const lived = await live('{kind: crash, target: 1, at: 20ms, for: 1ms}', [`replication.protocol=${protocol}`]);
+  passes(lived);
+  expect(lived.result.outages).toMatchObject([{ node: 1, backMs: expect.any(Number) }]);
+}, 30_000);
 
 test('no write is over while the node with the primary is down', async () => {
   const lived = await live('{kind: crash, target: 0, at: 5ms, for: 5ms}');

@@ -6,6 +6,13 @@ import { type HypervisorContext, type HypervisorHalf, PRIMARY_NODE, type Steps, 
 
 const CRASHES: ReadonlySet<string> = new Set(['crash', 'hyp-crash']);
 
+/**
+ * Whether messages go by way of a node of each socket. Not where a crash is planned: what a node passes on is lost with it,
+ * and outlives the hypervisor that sent it.
+ */
+export const relays = ({ protocolOptions, faults }: Pick<MachineSpec, 'protocolOptions' | 'faults'>): boolean =>
+  protocolOptions.multicast === true && !link.plans(faults, CRASHES);
+
 /** The return of a node, step by step. */
 export interface Return {
   /** Its turn has come. False: it is gone again. */
@@ -68,8 +75,7 @@ export class ProtocolHost implements HypervisorContext {
     this.options = spec.protocolOptions;
     this.layout = layOut(spec);
     this.half = half;
-    // What a node passes on is lost with it, and outlives the hypervisor that sent it.
-    this.relays = spec.protocolOptions.multicast === true && !link.plans(spec.faults, CRASHES);
+    this.relays = relays(spec);
     this.port = port;
     this.durable = durable;
     this.nodes = Array.from({ length: spec.nodes }, (_, node) => node).filter((node) => !down.has(node));

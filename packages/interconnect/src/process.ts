@@ -73,13 +73,4 @@ export abstract class Process {
   private traceMessage({ time, kind, from, a, b, c, body }: Message, trace: TraceSink): void {
     trace.add(time, kind, from, a, b, c, kind === LINE ? null : body);
   }
-
-  /** Back to the state before the first step. */
-  protected resetProcess(): void {
-    this.queue.clear();
-    this.outbox.length = 0;
-    this.digest.reset();
-    this.eventCount = 0;
-    this.sequence = 0;
-  }
 }

@@ -311,15 +311,4 @@ export class Session {
     this.backlog.length = 0;
     this.early.clear();
   }
-
-  /** As at power-on. */
-  reset(): void {
-    this.forget();
-    this.epoch = 1;
-    this.peer = 1;
-    this.isOpen = true;
-    this.retransmitted = 0;
-    this.dropped = 0;
-    this.damaged = 0;
-  }
 }

@@ -260,13 +260,4 @@ export class Agent implements NodeContext {
   private paOf(write: Write): number {
     return this.process.copyOf(write.word * 4);
   }
-
-  /** As at power-on; the half is a new one. */
-  reset(): void {
-    this.inbox.length = 0;
-    this.current = null;
-    this.busy = false;
-    this.sent = 0;
-    this.durable.clear();
-  }
 }

@@ -62,11 +62,4 @@ export class ApplyLog implements ApplyEntries {
   resynced(number: number, at: number): void {
     this.add(APPLY_RESYNC, number, 0, at);
   }
-
-  reset(): void {
-    this.kinds.length = 0;
-    this.subjects.length = 0;
-    this.numbers.length = 0;
-    this.times.length = 0;
-  }
 }

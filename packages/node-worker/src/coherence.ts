@@ -253,14 +253,4 @@ export class Coherence {
   dropDirty(): void {
     this.dirty.clear();
   }
-
-  /** As at power-on. */
-  reset(): void {
-    this.llc.reset();
-    this.remoteLines.clear();
-    this.sharers.clear();
-    this.dirty.clear();
-    this.pending.clear();
-    this.nextPending = 0;
-  }
 }

@@ -379,18 +379,4 @@ export class El2 {
     for (let i = 0; i < count; i++) if (written[i] !== store.bytes[i]) return false;
     return true;
   }
-
-  /** As at power-on. */
-  reset(): void {
-    this.locked = false;
-    this.waiting.length = 0;
-    this.times.length = 0;
-    this.faultsOf.clear();
-    this.trapped = 0;
-    this.refused = 0;
-    this.lazyFaults = 0;
-    this.injected = 0;
-    this.exhaustions = 0;
-    this.emulationsChecked = 0;
-  }
 }

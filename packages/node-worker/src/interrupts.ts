@@ -102,8 +102,4 @@ export class Interrupts {
       this.deliverPending(cpu, now);
     }
   }
-
-  reset(): void {
-    this.pending.clear();
-  }
 }

@@ -34,8 +34,4 @@ export class Locks {
   private grant(holder: { node: number; core: number }, lock: number, at: number): void {
     this.node.sendMemory(holder.node, GRANTED, lock, holder.core, 0, null, at);
   }
-
-  reset(): void {
-    this.queues.clear();
-  }
 }

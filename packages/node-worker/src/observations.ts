@@ -206,14 +206,4 @@ export class Observations {
       log.lastExecutionCpu[i] = cpu;
     }
   }
-
-  /** Forgets everything. */
-  reset(): void {
-    this.words.clear();
-    this.groups.clear();
-    this.findings.length = 0;
-    this.foundOf.clear();
-    this.dropped = 0;
-    this.lastNumber.clear();
-  }
 }

@@ -212,10 +212,4 @@ export class TextPages {
   private *pay(): Generator<TableOp, void> {
     yield* this.owed.splice(0);
   }
-
-  /** As boot left them. */
-  reset(): void {
-    this.states.clear();
-    this.waiting.clear();
-  }
 }

@@ -160,7 +160,10 @@ export interface Protocol {
   readonly guarantee: Guarantee;
   /** Writes of several words are seen whole: no core executes a mixture of old and new ones (R6). */
   readonly wholeWrites?: boolean;
-  /** Options and their defaults. Every protocol has `multicast` too: {@link HypervisorContext.broadcast}. */
+  /**
+   * Options and their defaults. Every protocol has `multicast` too: {@link HypervisorContext.broadcast}. In `live`, and where a
+   * crash is planned, each node is sent a message of its own.
+   */
   readonly options?: Readonly<Record<string, unknown>>;
   readonly cost?: ProtocolCost;
   /**

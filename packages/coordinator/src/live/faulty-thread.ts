@@ -47,12 +47,44 @@ const linkParts = (
   return { words: RING_WORDS, faults: links, tally, kindOf, now, beganMs: () => beganMs[0]! };
 };
 
+/** What a half declares durable is told to the main thread before it counts as kept: this thread may end at any moment. */
+class DurableMap extends Map<string, unknown> {
+  private readonly tell: (key: string, kept?: { readonly value: unknown }) => void;
+
+  constructor(kept: ReadonlyMap<string, unknown>, tell: DurableMap['tell']) {
+    super(kept);
+    this.tell = tell;
+  }
+
+  override set(key: string, value: unknown): this {
+    // While the constructor fills it there is nobody to tell.
+    this.tell?.(key, { value });
+    return super.set(key, value);
+  }
+
+  override delete(key: string): boolean {
+    this.tell(key);
+    return super.delete(key);
+  }
+
+  override clear(): void {
+    for (const key of [...this.keys()]) this.delete(key);
+  }
+}
+
+const durableOf = ({ thread: node, durable }: LiveTask): DurableMap =>
+  new DurableMap(durable, (key, kept) => {
+    const news: LiveNews = kept === undefined ? { node, key } : { node, key, kept };
+    parentPort?.postMessage(news);
+  });
+
 /** What a node that planned faults may hit is given, with the rings of `ports` on the other side of its link. */
 export const faultyPorts = <Ports extends LiveNodePorts>(
-  { thread, shared, life }: LiveTask,
+  task: LiveTask,
   ports: Ports,
   wake: () => void,
 ): { readonly ports: Ports; readonly faults: LiveFaultPorts } => {
+  const { thread, shared, life } = task;
   const { spec, words, faults } = shared;
   const plan = spec.faults as FaultPlan;
   Atomics.store(words, word.threadWord(thread) + word.THREAD_ID, threadId);
@@ -69,7 +101,10 @@ export const faultyPorts = <Ports extends LiveNodePorts>(
         });
   const ends = link === null ? {} : { toHypervisor: link.sender, fromHypervisor: link.receiver };
   const tally = new LiveTally(plan, faults!.tally, thread);
-  return { ports: { ...ports, ...ends, isReborn: life > 1 }, faults: { plan, tally, link, life } };
+  return {
+    ports: { ...ports, ...ends, isReborn: life > 1, durable: durableOf(task) },
+    faults: { plan, tally, link, life },
+  };
 };
 
 /** A node that planned faults may hit. */

@@ -163,6 +163,8 @@ const checkLive = (scenario: Scenario): void => {
   if (scenario.hypervisor.serialisation !== 'central') fail('hypervisor.serialisation', 'must be central');
   checkLiveFaults(scenario, fail);
   if (scenario.machine.caches.nested) fail('machine.caches.nested', 'must be false');
+  if (scenario.replication.protocolOptions.multicast === true)
+    fail('replication.protocolOptions.multicast', 'must be false');
 };
 
 /** How a live run is spread over processes; see runLiveCluster. */

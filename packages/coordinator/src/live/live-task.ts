@@ -14,6 +14,8 @@ export interface LiveTask {
   readonly thread: number;
   /** Counts the lives of a node, from 1. */
   readonly life: number;
+  /** What the protocol's half on this node declared durable in earlier lives. */
+  readonly durable: ReadonlyMap<string, unknown>;
   readonly shared: LiveShared;
   readonly protocol: ProtocolRef;
   /** A ring from each node to the hypervisor, then one to each node. */
@@ -37,11 +39,14 @@ export interface LiveHypervisorReport {
   readonly orphaned: number;
 }
 
-/** What a node's thread tells at once, because it may end before its report. */
-export interface LiveNews {
-  readonly node: number;
-  readonly finding: Finding;
-}
+/**
+ * What a node's thread tells at once, because it may end before its report: what it found, and what its protocol's half
+ * declared durable (a deleted key comes without a value).
+ */
+export type LiveNews = { readonly node: number } & (
+  | { readonly finding: Finding }
+  | { readonly key: string; readonly kept?: { readonly value: unknown } }
+);
 
 /** What a thread leaves behind. */
 export interface LiveOutcome {

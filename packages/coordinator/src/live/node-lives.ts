@@ -27,7 +27,9 @@ export class NodeLives {
   /** What lives that ended had found. */
   readonly findings: Finding[] = [];
   private readonly pool: Piscina;
-  private readonly base: Omit<LiveTask, 'thread' | 'life'>;
+  private readonly base: Omit<LiveTask, 'thread' | 'life' | 'durable'>;
+  /** By node, what its half of the protocol declared durable. */
+  private readonly durable: readonly Map<string, unknown>[];
   private readonly tasks: (Promise<LiveOutcome> | null)[];
   private readonly ends: AbortController[] = [];
   private readonly lives: number[];
@@ -39,22 +41,33 @@ export class NodeLives {
   private underWay = 0;
   private error: Error | null = null;
 
-  constructor(pool: Piscina, base: Omit<LiveTask, 'thread' | 'life'>) {
+  constructor(pool: Piscina, base: Omit<LiveTask, 'thread' | 'life' | 'durable'>) {
     const { spec, faults } = base.shared;
     this.pool = pool;
     this.base = base;
     this.lives = Array.from({ length: spec.nodes + 1 }, () => 0);
     this.told = this.lives.map(() => []);
+    this.durable = this.lives.map(() => new Map());
     this.tally = faults === null ? null : new LiveTally(spec.faults!, faults.tally, faultThreads(spec) - 1);
-    pool.on('message', (news: LiveNews) => this.told[news.node]!.push(news.finding));
+    pool.on('message', (news: LiveNews) => this.hear(news));
     this.tasks = this.lives.map((_, thread) => this.live(thread));
+  }
+
+  private hear(news: LiveNews): void {
+    if ('finding' in news) this.told[news.node]!.push(news.finding);
+    else if (news.kept === undefined) this.durable[news.node]!.delete(news.key);
+    else this.durable[news.node]!.set(news.key, news.kept.value);
   }
 
   private live(thread: number): Promise<LiveOutcome> {
     const end = new AbortController();
     this.ends[thread] = end;
     const life = ++this.lives[thread]!;
-    const task = this.pool.run({ ...this.base, thread, life }, { signal: end.signal }) as Promise<LiveOutcome>;
+    const task: LiveTask = { ...this.base, thread, life, durable: this.durable[thread]! };
+    return this.begun(this.pool.run(task, { signal: end.signal }) as Promise<LiveOutcome>);
+  }
+
+  private begun(task: Promise<LiveOutcome>): Promise<LiveOutcome> {
     // It is looked at only when the run is over.
     task.catch(() => {});
     return task;

@@ -103,7 +103,7 @@ export const runLiveThreads = async (
   const cores = availableParallelism();
   const originMs = performance.timeOrigin + performance.now();
   const shared = buildShared(spec, watch, { scale: options.scale, cores, recordLimit: options.recordLimit });
-  const base: Omit<LiveTask, 'thread' | 'life'> = {
+  const base: Omit<LiveTask, 'thread' | 'life' | 'durable'> = {
     shared,
     protocol,
     rings: new SharedArrayBuffer(2 * spec.nodes * liveRingBytes(RING_WORDS)),

@@ -1,5 +1,6 @@
 import { InputError } from '@numalab/base';
 import { findingText, type Judgement, type Verdict } from '@numalab/checkers';
+import { relays } from '@numalab/hypervisor';
 import type { NodeReport } from '@numalab/node-worker';
 import { GUARANTEES } from '@numalab/protocols';
 import { type JudgedRun, type Placement, type PlacementOptions, runMachine } from '../engine/run-machine.ts';
@@ -45,8 +46,18 @@ const verdictOf = (
 const isWeak = (judgement: Judgement): boolean =>
   judgement.declared !== null && GUARANTEES.indexOf(judgement.declared) < GUARANTEES.indexOf('completed');
 
-const warningsOf = (scenario: Scenario, judgement: Judgement, nodes: readonly NodeReport[]): string[] => {
+const warningsOf = (
+  scenario: Scenario,
+  { spec }: PreparedMachine,
+  judgement: Judgement,
+  nodes: readonly NodeReport[],
+): string[] => {
   const warnings: string[] = [];
+  if (spec.protocolOptions.multicast === true && !relays(spec)) {
+    warnings.push(
+      'a crash is planned, so replication.protocolOptions.multicast is off: each node is sent a message of its own, because what a node passes on would be lost with it',
+    );
+  }
   if (isWeak(judgement)) {
     warnings.push(
       `${scenario.replication.protocol} declares ${judgement.declared}, which is too weak for Linux: it relies on completed, that no core fetches the old word once the writer’s store is over`,
@@ -119,7 +130,7 @@ export const runWithMachine = async (scenario: Scenario, options: RunScenarioOpt
     comparison: await compare(scenario, options, measured),
     assumptions: assumptionsOf(scenario, prepared),
     recorded: prepared.recorded ?? null,
-    warnings: warningsOf(scenario, judgement, raw.nodes),
+    warnings: warningsOf(scenario, prepared, judgement, raw.nodes),
   };
   return { result, prepared, judged };
 };

@@ -58,10 +58,6 @@ export class TallyKeeper {
   tally(): FaultTally {
     return this.counts;
   }
-
-  reset(): void {
-    this.counts.clear();
-  }
 }
 
 /** One tally of all processes. */

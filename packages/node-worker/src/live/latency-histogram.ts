@@ -19,13 +19,6 @@ export class LatencyHistogram {
     const step = Math.floor(whole / POWERS[top - 4]!) - STEPS;
     this.counts[top * STEPS + step]!++;
   }
-
-  /** Forgets all. */
-  reset(): void {
-    this.counts.fill(0);
-    this.max = 0;
-    this.total = 0;
-  }
 }
 
 /** The nearest-rank percentile of spans counted by {@link LatencyHistogram}s, in nanoseconds; null without any. */

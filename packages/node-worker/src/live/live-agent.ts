@@ -15,7 +15,7 @@ import { ANSWER, putMessage } from './wire.ts';
 export class LiveAgent implements NodeContext {
   readonly node: number;
   readonly options: Readonly<Record<string, unknown>>;
-  readonly durable: Map<string, unknown> = new Map();
+  readonly durable: Map<string, unknown>;
   private readonly owner: LiveNode;
   private readonly half: NodeHalf;
   private readonly runner: StepsRunner;
@@ -25,7 +25,8 @@ export class LiveAgent implements NodeContext {
   lastApplied = 0;
   highestApplied = 0;
 
-  constructor(owner: LiveNode, half: NodeHalf) {
+  constructor(owner: LiveNode, half: NodeHalf, durable: Map<string, unknown>) {
+    this.durable = durable;
     this.owner = owner;
     this.node = owner.id;
     this.options = owner.spec.protocolOptions;

@@ -52,11 +52,6 @@ export class LiveInstructionCache {
     this.tags[set * this.ways + way] = tag;
     return set * this.ways + way;
   }
-
-  /** Empties it. */
-  reset(): void {
-    this.tags.fill(-1);
-  }
 }
 
 /** One core of a node in a live run. Only its node's thread touches it. */

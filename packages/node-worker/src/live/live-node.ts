@@ -116,6 +116,8 @@ export interface LiveNodePorts {
   readonly remote?: RemotePort;
   /** The node had a life before this one: its memory is as that left it. */
   readonly isReborn?: boolean;
+  /** What the protocol's half declares durable, if it is to outlive the thread. */
+  readonly durable?: Map<string, unknown>;
 }
 
 /** Places of {@link LiveFaultMemory.progress} for one node. */
@@ -236,7 +238,7 @@ export class LiveNode extends LivePlaces {
     this.el2 = new LiveEl2(this);
     this.fetch = new LiveFetch(this);
     this.walk = new LiveWalk(this);
-    this.agent = new LiveAgent(this, half);
+    this.agent = new LiveAgent(this, half, ports.durable ?? new Map());
     this.random = new Random(spec.seed, 'probe', id);
     this.duty = spec.workload.duty * Math.min(1, permitsOf(shared.cores) / spec.nodes);
     this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');

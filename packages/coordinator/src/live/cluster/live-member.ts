@@ -85,6 +85,7 @@ class LiveMember {
     const { nodes } = job.spec;
     const base: Omit<ClusterLiveTask, 'thread' | 'port' | 'bells'> = {
       life: 1,
+      durable: new Map(),
       shared,
       protocol: job.protocol,
       rings: new SharedArrayBuffer(2 * nodes * liveRingBytes(RING_WORDS)),
