@@ -66,6 +66,12 @@ test('a protocol that forgets to invalidate is caught: a fetch sees a word older
   expect(broken(await live('ack', './without-invalidation.ts', HOT))).toContain('R5');
 }, 30_000);
 
+test('a writer cleans and invalidates what it stored by its own address: on one node that is enough', async () => {
+  const { run, judgement } = await live('ack', './without-invalidation.ts', ['machine.nodes=1', ...HOT]);
+  expect(judgement.violations).toEqual([]);
+  expect(run.hypervisor.numbered).toBeGreaterThan(0);
+}, 30_000);
+
 test('a protocol that loses a store on one node is caught in its copy', async () => {
   expect(broken(await live('ack', './loses-a-store.ts'))).toContain('R1');
 }, 30_000);

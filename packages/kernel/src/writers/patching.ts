@@ -147,19 +147,31 @@ function* storeAndClean(cpu: KernelCpu, form: SyntheticForm, offset: number, dat
   cpu.storesOver();
 }
 
+/** {@link storeAndClean} and a synchronisation. */
+function* storeAndSynchronise(
+  cpu: KernelCpu,
+  form: SyntheticForm,
+  offset: number,
+  data: Uint8Array,
+  sync: 'kick' | 'stop-machine',
+): Step<void> {
+  if (sync === 'stop-machine') yield cpu.stopMachine(() => storeAndClean(cpu, form, offset, data));
+  else {
+    yield storeAndClean(cpu, form, offset, data);
+    yield cpu.kickAllCpus();
+  }
+  cpu.synchronised([{ offset, size: form.bytes }], sync === 'stop-machine');
+}
+
 /** One action of a synthetic writer: a store of any form through the linear map, with the synchronisation asked for. */
-export function* storeSynthetic(
+export const storeSynthetic = (
   cpu: KernelCpu,
   form: SyntheticForm,
   offset: number,
   data: Uint8Array,
   sync: 'none' | 'kick' | 'stop-machine',
-): Step<void> {
-  if (sync === 'stop-machine') yield cpu.stopMachine(() => storeAndClean(cpu, form, offset, data));
-  else yield storeAndClean(cpu, form, offset, data);
-  if (sync === 'kick') yield cpu.kickAllCpus();
-  if (sync !== 'none') cpu.synchronised([{ offset, size: form.bytes }], sync === 'stop-machine');
-}
+): Step<void> =>
+  sync === 'none' ? storeAndClean(cpu, form, offset, data) : storeAndSynchronise(cpu, form, offset, data, sync);
 
 /** One row of the recorded writer, through the alias that the real writer used, with the hook that it passed. */
 export function* storeRecorded(cpu: KernelCpu, trace: RecordedTrace, row: number): Step<void> {

@@ -143,18 +143,21 @@ export class LiveKernelCpu implements KernelCpu {
     return (yield this.run(wide ? this.copyStores.double : this.copyStores.word, wide ? STR_X : STR_W)) as boolean;
   }
 
-  *execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
+  execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
+    const { registers, access } = this.cpu;
+    if (!aimStore(word, registers, va, data)) return over(false);
+    if (!decodeStore(word, registers, access) || access.fault !== STORE_OK) return over(false);
+    return access.kind === STORE_EXCLUSIVE ? this.executeExclusive(gadget, word, va) : this.run(gadget, word);
+  }
+
+  /** Loads what a store-exclusive is to find marked, and executes it. */
+  private *executeExclusive(gadget: number, word: number, va: number): Step<boolean> {
     const { node, cpu } = this;
-    const { registers, monitor, access } = cpu;
-    if (!aimStore(word, registers, va, data)) return false;
-    if (!decodeStore(word, registers, access) || access.fault !== STORE_OK) return false;
-    if (access.kind === STORE_EXCLUSIVE) {
-      while (!node.el2.access(cpu, va, ACCESS_READ)) {
-        if (cpu.waitsForPage < 0) return false;
-        yield this.until(() => cpu.waitsForPage < 0);
-      }
-      monitor.arm(va, access.bytes);
+    while (!node.el2.access(cpu, va, ACCESS_READ)) {
+      if (cpu.waitsForPage < 0) return false;
+      yield this.until(() => cpu.waitsForPage < 0);
     }
+    cpu.monitor.arm(va, cpu.access.bytes);
     return (yield this.run(gadget, word)) as boolean;
   }
 
@@ -224,20 +227,32 @@ export class LiveKernelCpu implements KernelCpu {
     }
   }
 
-  *cleanInvalidate(offset: number, bytes: number): Step<void> {
-    const { node, cpu } = this;
-    while (!this.reachText(offset)) {
-      if (cpu.waitsForPage < 0) return;
-      yield this.until(() => cpu.waitsForPage < 0);
-    }
-    node.el2.invalidateLines(cpu.translatedPa, bytes);
-    node.endStores(cpu);
+  cleanInvalidate(va: number, bytes: number): Step<void> {
+    const end = va + bytes;
+    const at = this.cleanReachable(va, end);
+    return at === end || this.cpu.waitsForPage < 0 ? DONE : this.cleanRest(at, end);
   }
 
-  private reachText(offset: number): boolean {
+  private *cleanRest(va: number, end: number): Step<void> {
+    const { cpu } = this;
+    for (let at = va; at < end && cpu.waitsForPage >= 0; at = this.cleanReachable(at, end)) {
+      yield this.until(() => cpu.waitsForPage < 0);
+    }
+  }
+
+  /** By VA, page after page, because pages that follow each other need not be mapped so. Returns where it had to stop. */
+  private cleanReachable(va: number, end: number): number {
     const { node, cpu } = this;
-    node.takeTlbis(cpu);
-    return node.el2.access(cpu, this.imageAlias(offset), ACCESS_READ);
+    const page = node.mmu.stage1.config.granule.bytes;
+    for (let at = va; at < end; ) {
+      node.takeTlbis(cpu);
+      if (!node.el2.access(cpu, at, ACCESS_READ)) return at;
+      const next = Math.min(end, at - (at % page) + page);
+      node.el2.invalidateLines(cpu.translatedPa, next - at);
+      at = next;
+    }
+    node.endStores(cpu);
+    return end;
   }
 
   cleanAlternatives(_offsets: readonly number[]): Step<void> {
