@@ -23,6 +23,7 @@ import {
 import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/protocols';
 import { resolveWrite } from '../resolve-write.ts';
 import { LiveOrder } from './live-order.ts';
+import { OpenWrites } from './open-writes.ts';
 
 /** A thread without work looks around at least this often. */
 const NAP_MS = 50;
@@ -34,13 +35,6 @@ export interface LiveHypervisorPorts {
   readonly fromNodes: readonly LiveRingReader[];
   /** Where maintenance has to reach other processes; left out: it does not. */
   readonly maintenance?: MaintenanceWords;
-}
-
-/** A write under way. */
-interface Pending {
-  readonly core: number;
-  /** The bytes that were there, if the store needs them. */
-  readonly old: readonly number[] | null;
 }
 
 /**
@@ -71,7 +65,7 @@ export class LiveHypervisor implements HypervisorContext {
   private readonly granuleBytes: number;
   /** Nodes that can see something new, and were not woken for it. */
   private readonly brought: Uint8Array;
-  private readonly pending = new Map<number, Pending>();
+  private readonly underWay = new OpenWrites();
   private readonly asked = new Map<number, number>();
   protected nextAsk = 0;
   private tick = 0;
@@ -96,7 +90,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.own = word.threadWord(spec.nodes);
     this.brought = new Uint8Array(spec.nodes);
     this.granuleBytes = GRANULES[spec.granule].bytes;
-    this.runner = new StepsRunner(ports.now, shared.scale);
+    this.runner = new StepsRunner(ports.now, shared.scale, (tag) => this.half.onTimer?.(this, tag));
   }
 
   get now(): Instant {
@@ -164,13 +158,13 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   retire(write: Write): void {
-    const pending = this.pending.get(write.number);
-    assert(pending !== undefined, `write ${write.number} is retired once`);
-    this.pending.delete(write.number);
+    const { underWay } = this;
+    const core = underWay.take(write.number);
+    assert(core >= 0, 'a write is retired once');
     this.retired++;
     const tick = this.nextTick();
     if (write.number <= this.order.record.length) this.order.record[write.number - 1]!.retired = tick;
-    this.answer(write.origin, pending.core, write.number, pending.old);
+    this.answer(write.origin, core, write.number, underWay.old);
   }
 
   protected answer(node: number, core: number, number: number, old: readonly number[] | null): void {
@@ -223,12 +217,12 @@ export class LiveHypervisor implements HypervisorContext {
     for (let node = 0; node < fromNodes.length; node++) {
       if (!this.receive(node, fromNodes[node]!)) continue;
       busy = true;
-      this.runner.run((tag) => this.half.onTimer?.(this, tag));
+      this.runner.run();
       // A node that sleeps is woken once for all that it was brought, while the next node's writes are being done.
       this.flush();
     }
     if (!busy) {
-      this.runner.run((tag) => this.half.onTimer?.(this, tag));
+      this.runner.run();
       this.flush();
     }
     this.words[this.own + word.DONE] = this.retired;
@@ -260,9 +254,10 @@ export class LiveHypervisor implements HypervisorContext {
 
   /** A node says something that is for the protocol's half. */
   protected hear(node: number, ring: LiveRingReader): void {
-    const body = takeMessage(ring);
-    this.runner.handle(() => this.half.onMessage?.(this, node, body));
+    this.runner.handleNow(this.onHeard, node, takeMessage(ring));
   }
+
+  private readonly onHeard = (node: number, body: unknown): Steps | void => this.half.onMessage?.(this, node, body);
 
   /** Nothing is taken while a node cannot keep up: so no ring's backlog grows without bound. */
   private hasRoom(): boolean {
@@ -334,17 +329,19 @@ export class LiveHypervisor implements HypervisorContext {
     // Before any copy can hold it: whoever sees the number finds it given out.
     Atomics.store(words, word.NUMBERED, write.number);
     Atomics.store(shared.recent, write.number & (shared.recent.length - 1), first);
-    this.pending.set(write.number, { core, old });
+    this.underWay.put(write.number, core, old);
     this.begin(write);
   }
 
   /** Hands a write to the protocol. */
   protected begin(write: Write): void {
-    this.runner.handle(() => this.half.onWrite(this, write));
+    this.runner.handleNow(this.onBegun, write, 0);
   }
 
+  private readonly onBegun = (write: Write): Steps | void => this.half.onWrite(this, write);
+
   protected get isIdle(): boolean {
-    return this.runner.isIdle && this.pending.size === 0;
+    return this.runner.isIdle && this.underWay.count === 0;
   }
 
   /** When something beside runner and rings has to be looked at. */

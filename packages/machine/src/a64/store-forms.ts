@@ -197,6 +197,32 @@ const setVector = (regs: CpuRegisters, register: number, data: Uint8Array, at: n
   }
 };
 
+/** How an instruction reaches an address: by its base register, which stands so far before it. */
+interface Aim {
+  readonly base: number;
+  readonly offset: number;
+}
+
+/** A kernel address away from both ends of the kernel's half: from there the address moves as the base does. */
+const ANYWHERE = 2 ** 51;
+/** What was worked out, by instruction; null: it cannot be aimed. As many entries as there are different instructions that store. */
+const aims = new Map<number, Aim | null>();
+
+const aimOf = (word: number): Aim | null => {
+  const known = aims.get(word);
+  if (known !== undefined) return known;
+  let aim: Aim | null = null;
+  if (settable(word)) {
+    const { base } = probe;
+    const regs = new CpuRegisters();
+    regs.setAddress(base, ANYWHERE);
+    decodeStore(word, regs, probe);
+    aim = { base, offset: probe.va - ANYWHERE };
+  }
+  aims.set(word, aim);
+  return aim;
+};
+
 /**
  * Sets the registers so that `word` accesses memory at `va` with `data`: the bytes to store, the operand of LD<op> and SWP,
  * the new value of CAS, whose compare registers get `expected`. Index registers become 0. DC ZVA takes no data and a `va` that is a
@@ -209,12 +235,10 @@ export const aimStore = (
   data: Uint8Array,
   expected: Uint8Array = data,
 ): boolean => {
-  if (!settable(word)) return false;
+  const aim = aimOf(word);
+  if (aim === null) return false;
   if (usesIndex(word)) regs.set((word >>> 16) & 31, 0, 0);
-  regs.setAddress(probe.base, va);
-  decodeStore(word, regs, probe);
-  // Away from the ends of the kernel's half the address moves as the base does.
-  regs.setAddress(probe.base, va + (va - probe.va));
+  regs.setAddress(aim.base, va - aim.offset);
   if (!decodeStore(word, regs, probe) || probe.va !== va || probe.fault !== STORE_OK) return false;
   const { kind, registers, unit, vector, rt, rt2, rs } = probe;
   if (kind === STORE_ZERO) return true;

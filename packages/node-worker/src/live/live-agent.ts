@@ -31,7 +31,7 @@ export class LiveAgent implements NodeContext {
     this.node = owner.id;
     this.options = owner.spec.protocolOptions;
     this.half = half;
-    this.runner = new StepsRunner(owner.now, owner.scale);
+    this.runner = new StepsRunner(owner.now, owner.scale, (tag) => this.half.onTimer?.(this, tag));
   }
 
   get now(): Instant {
@@ -42,9 +42,11 @@ export class LiveAgent implements NodeContext {
 
   /** A message of the hypervisor's half; `ask` is the question's number or -1. */
   deliver(body: unknown, ask: number): void {
-    if (ask < 0) this.runner.handle(() => this.half.onMessage(this, body));
-    else this.runner.handle(() => this.answer(body, ask));
+    this.runner.handleNow(this.onDelivered, body, ask);
   }
+
+  private readonly onDelivered = (body: unknown, ask: number): Steps | void =>
+    ask < 0 ? this.half.onMessage(this, body) : this.answer(body, ask);
 
   private *answer(body: unknown, ask: number): Steps {
     const steps = this.half.onMessage(this, body);
@@ -65,7 +67,7 @@ export class LiveAgent implements NodeContext {
 
   /** Does what is due. */
   run(): void {
-    this.runner.run((tag) => this.half.onTimer?.(this, tag));
+    this.runner.run();
   }
 
   /** Whether nothing is under way. */

@@ -66,6 +66,8 @@ export class LiveCpu {
   readonly store: EmulatedStore = new EmulatedStore();
   readonly l1i: LiveInstructionCache;
   readonly tlb: Tlb;
+  /** What is cached of each stage alone: AT, and a store that a cached leaf forbids, need no walk. */
+  readonly stage1Leaves: Tlb;
   readonly stage2Leaves: Tlb;
   readonly random: Random;
 
@@ -119,6 +121,7 @@ export class LiveCpu {
     this.random = new Random(seed, 'walk', cpu);
     this.l1i = new LiveInstructionCache(caches.l1i.bytes, caches.l1i.ways);
     this.tlb = new Tlb(caches.tlbEntries[0]);
+    this.stage1Leaves = new Tlb(caches.tlbEntries[0]);
     this.stage2Leaves = new Tlb(caches.walkCacheEntries[0]);
   }
 }

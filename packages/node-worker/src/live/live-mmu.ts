@@ -1,6 +1,7 @@
 import {
   ACCESS_READ,
   checkStage1,
+  FSC_PERMISSION_L,
   type NodeMemory,
   Stage1Walk,
   type Stage2Walker,
@@ -16,6 +17,8 @@ import type { MaintenanceWords } from './maintenance-words.ts';
 import { TLBI, TLBI_ALL, TLBI_STAGE2, TLBI_VA } from './shared-words.ts';
 
 const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
+/** Where a cached leaf of stage 2 keeps its level, above its permissions. */
+const LEVEL_SHIFT = 3;
 
 /** log2 of a power of two below 2^53. Not Math.log2, whose value the language does not fix. */
 const log2 = (bytes: number): number => (bytes >= 2 ** 31 ? 62 - Math.clz32(bytes / 2 ** 31) : 31 - Math.clz32(bytes));
@@ -34,6 +37,10 @@ export class LiveMmu {
   private readonly maintenance: MaintenanceWords;
   private readonly own: NodeMemory;
   private readonly walk = new Stage1Walk();
+  private readonly managesDirty: boolean;
+  private stage1Ipa = 0;
+  private stage1Shift = 0;
+  private stage1Permissions = 0;
   private stage2Pa = 0;
   private stage2Shift = 0;
   private stage2Permissions = 0;
@@ -58,6 +65,7 @@ export class LiveMmu {
     this.own = memories[id]!;
     this.words = words;
     this.maintenance = maintenance;
+    this.managesDirty = walker.config.ha && walker.config.hd;
   }
 
   /** The memory that holds `pa`. */
@@ -75,8 +83,15 @@ export class LiveMmu {
     if (stage2 !== cpu.tlbiStage2) cpu.stage2Leaves.invalidateAll();
     const byVa = Atomics.load(words, TLBI_VA);
     const vas = all === cpu.tlbiAll ? this.maintenance.vas(cpu.tlbiVa, byVa) : null;
-    if (vas === null) cpu.tlb.invalidateAll();
-    else for (const va of vas) cpu.tlb.invalidate(va);
+    if (vas === null) {
+      cpu.tlb.invalidateAll();
+      cpu.stage1Leaves.invalidateAll();
+    } else {
+      for (const va of vas) {
+        cpu.tlb.invalidate(va);
+        cpu.stage1Leaves.invalidate(va);
+      }
+    }
     cpu.tlbiAll = all;
     cpu.tlbiStage2 = stage2;
     cpu.tlbiVa = byVa;
@@ -93,27 +108,43 @@ export class LiveMmu {
     return true;
   }
 
-  /** Walks both stages for `va`. 0, and the TLB has the translation; or a fault status code, and the `fault` fields of the core hold. */
+  /**
+   * Translates `va`, by what is cached of each stage or by walks. 0, and the TLB has the translation; or a fault status code,
+   * and the `fault` fields of the core hold. A cached leaf that forbids the access faults without a walk, as the architecture
+   * allows: whoever changes a leaf invalidates it.
+   */
   translate(cpu: LiveCpu, va: number, access: number): number {
-    const { walk } = this;
-    this.walks++;
-    const status = this.walkStage1(cpu, va);
-    if (status !== 0) return status;
-    const stage1Fault = checkStage1(walk, access);
-    if (stage1Fault !== 0) return stage1Fault;
-    const { ipa } = walk;
+    cpu.faultStage2 = false;
+    cpu.faultS1ptw = false;
+    if (!this.cachedStage1(cpu, va, access)) {
+      this.walks++;
+      const status = this.walkStage1(cpu, va);
+      if (status !== 0) return status;
+      const stage1Fault = checkStage1(this.walk, access);
+      if (stage1Fault !== 0) return stage1Fault;
+    }
+    const ipa = this.stage1Ipa;
     const fault = this.stage2(cpu, ipa, access);
     if (fault !== 0) {
       cpu.faultStage2 = true;
       cpu.faultIpa = ipa;
       return fault;
     }
-    const stage1Permissions = TLB_READ | (walk.writable ? TLB_WRITE : 0) | (walk.executable ? TLB_EXECUTE : 0);
-    const shift = Math.min(this.stage2Shift, log2(walk.leafBytes));
-    cpu.tlb.insert(va, this.stage2Pa, shift, this.stage2Permissions & stage1Permissions);
+    const shift = Math.min(this.stage2Shift, this.stage1Shift);
+    cpu.tlb.insert(va, this.stage2Pa, shift, this.stage2Permissions & this.stage1Permissions);
     cpu.translatedPa = this.stage2Pa;
     cpu.translatedShift = shift;
     return 0;
+  }
+
+  /** Stage 1 from a leaf that the core has cached. False: there is none, or it forbids the access. */
+  private cachedStage1({ stage1Leaves }: LiveCpu, va: number, access: number): boolean {
+    const index = stage1Leaves.lookup(va);
+    if (index < 0 || (stage1Leaves.permissions[index]! & NEEDED[access]!) === 0) return false;
+    this.stage1Ipa = stage1Leaves.to[index]! + (va - stage1Leaves.from[index]!);
+    this.stage1Shift = stage1Leaves.shift[index]!;
+    this.stage1Permissions = stage1Leaves.permissions[index]!;
+    return true;
   }
 
   private walkStage1(cpu: LiveCpu, va: number): number {
@@ -137,11 +168,18 @@ export class LiveMmu {
       else this.remoteReads++;
       status = walk.feed(memory.load32(pa), memory.load32(pa + 4));
     }
-    return status;
+    if (status !== 0) return status;
+    this.stage1Ipa = walk.ipa;
+    this.stage1Shift = log2(walk.leafBytes);
+    this.stage1Permissions = TLB_READ | (walk.writable ? TLB_WRITE : 0) | (walk.executable ? TLB_EXECUTE : 0);
+    cpu.stage1Leaves.insert(va, walk.ipa, this.stage1Shift, this.stage1Permissions);
+    return 0;
   }
 
   /** AT S1E1R: stage 1 alone. The IPA of `va`, or -1. */
   addressTranslate(cpu: LiveCpu, va: number): number {
+    if (Atomics.load(this.words, TLBI) !== cpu.tlbi) this.synchronise(cpu);
+    if (this.cachedStage1(cpu, va, ACCESS_READ)) return this.stage1Ipa;
     const { faultIpa, faultStage2, faultS1ptw } = cpu;
     const status = this.walkStage1(cpu, va);
     cpu.faultIpa = faultIpa;
@@ -154,11 +192,16 @@ export class LiveMmu {
   stage2(cpu: LiveCpu, ipa: number, access: number): number {
     const leaves = cpu.stage2Leaves;
     const index = leaves.lookup(ipa);
-    if (index >= 0 && (leaves.permissions[index]! & NEEDED[access]!) !== 0) {
-      this.stage2Pa = leaves.to[index]! + (ipa - leaves.from[index]!);
-      this.stage2Shift = leaves.shift[index]!;
-      this.stage2Permissions = leaves.permissions[index]!;
-      return 0;
+    if (index >= 0) {
+      const permissions = leaves.permissions[index]!;
+      if ((permissions & NEEDED[access]!) !== 0) {
+        this.stage2Pa = leaves.to[index]! + (ipa - leaves.from[index]!);
+        this.stage2Shift = leaves.shift[index]!;
+        this.stage2Permissions = permissions;
+        return 0;
+      }
+      // Where hardware manages the dirty state, a walk may yet make the leaf writable.
+      if (!this.managesDirty) return FSC_PERMISSION_L(permissions >>> LEVEL_SHIFT);
     }
     const { walker } = this;
     const fault = walker.walk(ipa, access);
@@ -168,7 +211,10 @@ export class LiveMmu {
     this.stage2Pa = walker.pa;
     this.stage2Shift = log2(walker.leafBytes);
     this.stage2Permissions =
-      (walker.readable ? TLB_READ : 0) | (walker.writable ? TLB_WRITE : 0) | (walker.executable ? TLB_EXECUTE : 0);
+      (walker.readable ? TLB_READ : 0) |
+      (walker.writable ? TLB_WRITE : 0) |
+      (walker.executable ? TLB_EXECUTE : 0) |
+      (walker.level << LEVEL_SHIFT);
     leaves.insert(ipa, walker.pa, this.stage2Shift, this.stage2Permissions);
     return 0;
   }

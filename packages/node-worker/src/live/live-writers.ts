@@ -177,7 +177,7 @@ export class LiveWriters {
       const form = writer.forms[random.below(writer.forms.length)]!;
       const place = writer.places[random.below(writer.places.length)]!;
       const offset = place + placeInside(writer, form, random);
-      this.fillData(agent);
+      this.fillData(agent, form.bytes);
       yield storeSynthetic(kernel, form, offset, data, writer.sync);
       agent.done++;
       if (this.progress !== null) this.progress[agent.place] = agent.done;
@@ -187,8 +187,8 @@ export class LiveWriters {
   }
 
   /** Every value is different: which agent, which of its writes, which byte group. */
-  private fillData({ data, done, agent }: Agent): void {
-    for (let b = 0; b < data.length; b += 4) {
+  private fillData({ data, done, agent }: Agent, bytes: number): void {
+    for (let b = 0; b < bytes; b += 4) {
       data[b] = done;
       data[b + 1] = done >> 8;
       data[b + 2] = agent + (b << 4);

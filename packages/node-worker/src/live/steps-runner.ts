@@ -7,9 +7,21 @@ export function* over<Result>(result: Result): Step<Result> {
   return result;
 }
 
-/** {@link over} without a result, for any number of uses. */
-export const DONE: Step<void> = over(undefined);
-DONE.next();
+/** What every call of `next` of {@link DONE} returns. */
+const ENDED = { done: true, value: undefined } as const;
+
+/**
+ * {@link over} without a result, for any number of uses. Not a generator, because an engine sees through `yield*` of a plain
+ * object, and calls a function of its own for one of a generator.
+ */
+export const DONE: Step<void> = Object.freeze({
+  next: () => ENDED,
+  [Symbol.iterator]() {
+    return this;
+  },
+}) as unknown as Step<void>;
+
+type Handled = Steps | void;
 
 /**
  * Runs the handlers of one half of a protocol in real time, one after the other: while the steps of one are under way, the next
@@ -18,22 +30,42 @@ DONE.next();
 export class StepsRunner {
   private readonly now: () => number;
   private readonly scale: number;
-  private readonly events: (() => Steps | void)[] = [];
+  private readonly onTimer: (tag: number) => Handled;
+  private readonly events: (() => Handled)[] = [];
   private first = 0;
-  private current: TaskRun | null = null;
-  /** When the current steps go on; Infinity: when woken. */
+  private readonly task = new TaskRun(DONE);
+  /** Steps are under way; a handler runs at this moment. */
+  private isBusy = false;
+  private isHandling = false;
+  /** When the steps go on; Infinity: when woken. */
   private resumeMs = 0;
   private timers: { readonly ms: number; readonly tag: number }[] = [];
 
-  /** `now` gives milliseconds of the threads' common clock. */
-  constructor(now: () => number, scale: number) {
+  /** `now` gives milliseconds of the threads' common clock; `onTimer` handles timers. */
+  constructor(now: () => number, scale: number, onTimer: (tag: number) => Handled) {
     this.now = now;
     this.scale = scale;
+    this.onTimer = onTimer;
+    this.task.resume();
   }
 
-  /** An event; its handler runs when those before it are over. */
-  handle(handler: () => Steps | void): void {
+  /** An event; its handler runs when those before it are over, and {@link run} is called. */
+  handle(handler: () => Handled): void {
     this.events.push(handler);
+  }
+
+  /** The same, but at once if nothing is under way. */
+  handleNow<First, Second>(handler: (first: First, second: Second) => Handled, first: First, second: Second): void {
+    if (this.isBusy || this.isHandling || this.first < this.events.length) {
+      this.events.push(() => handler(first, second));
+      return;
+    }
+    this.isHandling = true;
+    const steps = handler(first, second);
+    this.isHandling = false;
+    if (steps === undefined) return;
+    this.enter(steps);
+    this.goOn();
   }
 
   /** Calls back after `delay` picoseconds of real time, whatever the scale. */
@@ -48,28 +80,27 @@ export class StepsRunner {
 
   /** Nothing is under way, and no timer will change that. */
   get isIdle(): boolean {
-    return this.current === null && this.first === this.events.length && this.timers.length === 0;
+    return !this.isBusy && this.first === this.events.length && this.timers.length === 0;
   }
 
   /** When {@link run} has something to do. */
   nextMs(): number {
     let next = Infinity;
     for (const { ms } of this.timers) if (ms < next) next = ms;
-    if (this.current !== null) return Math.min(next, this.resumeMs);
+    if (this.isBusy) return Math.min(next, this.resumeMs);
     return this.first === this.events.length ? next : 0;
   }
 
   /** Does what is due. */
-  run(onTimer: (tag: number) => Steps | void): void {
-    if (this.timers.length > 0) this.fire(onTimer);
+  run(): void {
+    if (this.timers.length > 0) this.fire();
     for (;;) {
-      if (this.current !== null && !this.goOn()) return;
+      if (this.isBusy && !this.goOn()) return;
       if (this.first === this.events.length) break;
+      this.isHandling = true;
       const steps = this.events[this.first++]!();
-      if (steps !== undefined) {
-        this.current = new TaskRun(steps);
-        this.resumeMs = 0;
-      }
+      this.isHandling = false;
+      if (steps !== undefined) this.enter(steps);
     }
     if (this.first > 0) {
       this.events.length = 0;
@@ -77,20 +108,26 @@ export class StepsRunner {
     }
   }
 
-  private fire(onTimer: (tag: number) => Steps | void): void {
+  private fire(): void {
     const now = this.now();
     const due = this.timers.filter(({ ms }) => ms <= now);
     if (due.length === 0) return;
     this.timers = this.timers.filter(({ ms }) => ms > now);
-    for (const { tag } of due) this.handle(() => onTimer(tag));
+    for (const { tag } of due) this.handle(() => this.onTimer(tag));
+  }
+
+  private enter(steps: Steps): void {
+    this.task.restart(steps);
+    this.isBusy = true;
+    this.resumeMs = 0;
   }
 
   /** Lets the current steps go on. False: they wait. */
   private goOn(): boolean {
     while (this.resumeMs === 0 || this.resumeMs <= this.now()) {
-      const ticks = this.current!.resume();
+      const ticks = this.task.resume();
       if (ticks === null) {
-        this.current = null;
+        this.isBusy = false;
         return true;
       }
       if (ticks === WAIT) this.resumeMs = Infinity;
