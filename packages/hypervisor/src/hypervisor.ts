@@ -6,6 +6,7 @@ import type { HypervisorHalf, Write } from '@numalab/protocols';
 import { Crashes, HypervisorCrash } from './crashes.ts';
 import { Membership } from './membership.ts';
 import { type JournalEntry, Order } from './order.ts';
+import { PageHashes } from './page-hashes.ts';
 import { type HostPort, ProtocolHost } from './protocol-host.ts';
 import { resolveWrite } from './resolve-write.ts';
 
@@ -38,6 +39,8 @@ export class HypervisorProcess extends link.Process {
   host: ProtocolHost;
   readonly order: Order;
   readonly latencies: Latencies;
+  /** What scrubbers compare with; made when the first asks, and anew after a crash. */
+  private pageHashes: PageHashes | null = null;
   private readonly links: link.Links;
   readonly sessions: link.SessionLayer;
   /** What became of planned faults here. */
@@ -136,10 +139,19 @@ export class HypervisorProcess extends link.Process {
   private takeWire(from: number, wire: Wire): void {
     if (wire.kind === 'join') this.membership.join(from, wire.epoch);
     else if (wire.kind === 'resynced') this.membership.resynced(from, wire.upTo);
-    else if (!this.membership.isRecovering) {
+    else if (this.membership.isRecovering) return;
+    else if (wire.kind === 'hashes') this.compare(from, wire);
+    else {
       this.host.deliver(from, wire);
       this.reach('handled');
     }
+  }
+
+  /** A scrubber wants to know whether pages are as they should be. */
+  private compare(node: number, { scrub, pages, hashes, numbers }: Extract<Wire, { kind: 'hashes' }>): void {
+    this.pageHashes ??= new PageHashes(this.spec, this.order);
+    const repairs = pages.map((page, i) => this.pageHashes!.repairOf(page, numbers[i]!, hashes[i]!));
+    this.say(node, { kind: 'hashed', scrub, repairs: repairs.filter((repair) => repair !== null) });
   }
 
   /** Says something to a node's EL2 that is no protocol's. */
@@ -251,6 +263,7 @@ export class HypervisorProcess extends link.Process {
     const { order, spec } = this;
     this.isUp = true;
     this.epoch++;
+    this.pageHashes = null;
     order.rebuild();
     for (const entry of order.journal) this.lastOf.set(this.coreOf(entry.write.origin, entry.core), entry);
     this.membership.recover();

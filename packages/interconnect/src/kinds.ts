@@ -44,6 +44,8 @@ export const FRAME = 21;
 export const RESYNC = 26;
 /** The platform's controller says that the sending node's EL2 is gone; a: its life. Hardware: it is never lost. */
 export const NODE_DOWN = 27;
+/** {@link STORE} of one word unless its number is another than c: a newer write has come. Answered by {@link STORED}. */
+export const MEND = 28;
 /** The sender's rows of the recorded writer are all done. */
 export const TRACE_DONE = 24;
 /** Everybody's are: the other writers, and the duration, begin at moment a. */
@@ -74,6 +76,8 @@ export const RELEASE = 40;
 export const FAULT = 41;
 /** To itself: core b, which a schedule held up, may take interrupts again. */
 export const RESUME_CORE = 42;
+/** To itself: the next pages of the scrubber's a-th beginning are due. */
+export const SCRUB = 43;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -103,6 +107,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   25: 'begin-writers',
   26: 'resync',
   27: 'node-down',
+  28: 'mend',
   32: 'wake',
   33: 'begin-action',
   34: 'timer',
@@ -114,6 +119,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   40: 'release',
   41: 'fault',
   42: 'resume-core',
+  43: 'scrub',
 };
 
 /** Operations of {@link MAINTAIN}. */

@@ -7,6 +7,7 @@ import type { Submission } from './el2.ts';
 import type { TableWatcher } from './hardware.ts';
 import type { MachineLayout } from './layout.ts';
 import type { NodeLife } from './node-life.ts';
+import type { Scrubber } from './scrubber.ts';
 import type { MachineSpec } from './spec.ts';
 import type { TextPages } from './text-pages.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -68,6 +69,8 @@ export interface AgentHost {
   readonly agent: Agent;
   readonly life: NodeLife | null;
   readonly textPages: TextPages;
+  /** Null where copies are not scrubbed. */
+  readonly scrubber: Scrubber | null;
   readonly applyLog: ApplyLog;
   readonly sessions: Pick<SessionLayer, 'resume' | 'close' | 'restart'>;
   readonly coherence: AgentCoherence;

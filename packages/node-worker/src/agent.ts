@@ -70,6 +70,8 @@ export class Agent implements NodeContext {
     else if (wire.kind === 'ask') this.handle(wire, () => this.answer(wire.ask, wire.body), at);
     else if (wire.kind === 'resync') this.handle(wire, () => this.process.life?.resync(wire.resync), at);
     else if (wire.kind === 'start') this.handle(wire, () => this.start(), at);
+    else if (wire.kind === 'hashed')
+      this.handle(wire, () => this.process.scrubber?.hashed(wire.scrub, wire.repairs), at);
     else if (wire.kind === 'relay') {
       for (const to of wire.to) if (to !== this.node) this.process.transmit(to, wire.wire, at);
       if (wire.to.includes(this.node)) this.deliver(wire.wire, at);
@@ -85,6 +87,11 @@ export class Agent implements NodeContext {
     }
     // Bug 39: the node has a log of its own for what its own cores write.
     this.handle(wire, () => this.half.onMessage(this, body), at, this.bugs.ownFirst && origin === this.node);
+  }
+
+  /** Pages of the copy are to be hashed. */
+  scrub(handler: () => Steps, at: number): void {
+    this.handle('scrub', handler, at);
   }
 
   /** A core waits for an unmapped page. */

@@ -168,6 +168,26 @@ export class Coherence {
     for (const target of targets) this.node.sendMemory(target, link.DROP_LINE, line, key, 0, null, at);
   }
 
+  /**
+   * Stores a word of this node's own copy again, unless it has another number by then: then a newer write is there, and the
+   * word is left alone. Whether it was stored.
+   */
+  *mendText(cpu: Vcpu, pa: number, word: number, number: number): Step<boolean> {
+    this.node.sendMemory(this.node.id, link.MEND, pa, cpu.core, number, [word], cpu.time);
+    cpu.pendingStores++;
+    while (cpu.pendingStores > 0) yield WAIT;
+    return cpu.replyNumber === number;
+  }
+
+  /** The home's side of {@link mendText}: comparing and storing are one. */
+  onMend(from: number, pa: number, core: number, number: number, words: readonly number[], at: number): void {
+    const line = this.node.scratchLine;
+    this.readLine(pa, line, 0, false);
+    const found = line[((pa % LINE_BYTES) >>> 2) * 2 + 1]!;
+    if (found === number) this.onStore(from, pa, core, number, words, at);
+    else this.node.sendMemory(from, link.STORED, pa, core, found, null, at);
+  }
+
   /** The hypervisor's own store to this node's copy. One that spans lines comes in parts. */
   private noteStored(number: number, at: number): void {
     const { kinds, subjects } = this.node.applyLog;

@@ -12,7 +12,10 @@ const flipReplica = (node: NodeProcess, { fault, random }: Trigger): boolean => 
   const bit = random.below(32);
   // With ECC the next read gives what was stored, and a scrub puts it back.
   if (fault.survivable) node.tally.repaired(fault.name);
-  else node.memory.flipTextBit(word, bit);
+  else {
+    node.memory.flipTextBit(word, bit);
+    node.faults?.noteFlip(word + (node.layout.spanStart >> 2), fault.name);
+  }
   return true;
 };
 

@@ -53,10 +53,12 @@ export {
 } from './node.ts';
 export { NodeLife } from './node-life.ts';
 export { type Finding, type GroupLog, Observations, type WordLog } from './observations.ts';
+export { addWord, dropWord } from './page-hash.ts';
 export { type CopyChanges, type NodeCounts, type NodeReport, reportOf } from './report.ts';
+export type { ScrubCounts } from './scrubber.ts';
 export type { KernelText, MachineSpec, Strategy, WorkloadSpec } from './spec.ts';
 export { buildStage1, type Stage1Map } from './stage1-map.ts';
 export { type PageState, TextPages } from './text-pages.ts';
 export { SERVED_L1I, SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, Vcpu } from './vcpu.ts';
 export type { Wait } from './waits.ts';
-export { pagesOfWrite, type Resync, type Wire } from './wire.ts';
+export { type PageRepair, pagesOfWrite, type Resync, type Wire } from './wire.ts';

@@ -17,6 +17,8 @@ export class NodeFaults {
   private readonly operations: readonly link.Trigger[];
   /** Messages for the agent that are still to come until a fault that counts them is due, by fault. */
   private readonly left = new Map<number, number>();
+  /** By word (offset from `_text`): the faults that have flipped a bit of it, as nobody but the account knows. */
+  private readonly flipped = new Map<number, string[]>();
 
   constructor(node: NodeProcess, plan: link.FaultPlan) {
     this.node = node;
@@ -85,6 +87,17 @@ export class NodeFaults {
       this.node.tally.fired(fault.name, 0);
       this.node.tally.repaired(fault.name);
     }
+  }
+
+  /** A bit of `word` has flipped in memory. */
+  noteFlip(word: number, name: string): void {
+    this.flipped.set(word, [...(this.flipped.get(word) ?? []), name]);
+  }
+
+  /** `word` was found wrong and put right. */
+  mended(word: number): void {
+    for (const name of this.flipped.get(word) ?? []) this.node.tally.repaired(name);
+    this.flipped.delete(word);
   }
 
   /** The agent is about to get another message. */

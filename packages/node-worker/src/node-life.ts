@@ -20,6 +20,7 @@ const HARDWARE: ReadonlySet<number> = new Set([
   link.LINE,
   link.STORE,
   link.STORED,
+  link.MEND,
   link.DROP_LINE,
   link.DROPPED,
   link.CLEAN_LINE,
@@ -46,7 +47,7 @@ const LOCK_PAUSE_PS = 500_000;
 /** EL2 starts again within this time. */
 const BOOT_PS = 5_000_000;
 /** Reading one line of the image from where it is kept. */
-const LOAD_LINE_PS = 20_000;
+export const LOAD_LINE_PS = 20_000;
 
 /**
  * Pauses, crashes and restarts of one node. A crash takes EL2's agent with its sessions and all that it was doing, and the
@@ -291,6 +292,8 @@ export class NodeLife {
 
   /** The hypervisor lets the cores go on. */
   start(at: number): void {
-    if (this.phase === CATCHING_UP) this.goOn(at);
+    if (this.phase !== CATCHING_UP) return;
+    this.goOn(at);
+    this.node.scrubber?.begin(at);
   }
 }

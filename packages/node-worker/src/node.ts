@@ -24,6 +24,7 @@ import { FAULTS_BOUND, Mmu } from './mmu.ts';
 import { NodeFaults } from './node-faults.ts';
 import { NodeLife } from './node-life.ts';
 import { Observations } from './observations.ts';
+import { Scrubber } from './scrubber.ts';
 import type { KernelText, MachineSpec } from './spec.ts';
 import type { Stage1Map } from './stage1-map.ts';
 import { TextPages } from './text-pages.ts';
@@ -116,6 +117,7 @@ export class NodeProcess extends link.Process {
   /** Pauses, crashes and restarts, and the faults that cause them; null where none is planned. */
   readonly life: NodeLife | null;
   readonly faults: NodeFaults | null;
+  readonly scrubber: Scrubber | null;
   readonly watch: WatchMap;
   readonly tableOps: TableWatcher | null;
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
@@ -183,6 +185,7 @@ export class NodeProcess extends link.Process {
     this.writers = new WriterDriver(this);
     this.life = spec.faults === null ? null : new NodeLife(this);
     this.faults = spec.faults === null ? null : new NodeFaults(this, spec.faults);
+    this.scrubber = spec.scrubPs > 0 ? new Scrubber(this) : null;
     this.tableOps?.attach?.({
       cpus: this.cpus,
       nested: spec.nestedTlb,
@@ -233,6 +236,7 @@ export class NodeProcess extends link.Process {
     }
     this.writers.begin();
     this.faults?.begin();
+    this.scrubber?.begin(0);
   }
 
   private sessionHost(): link.SessionHost {
@@ -758,6 +762,9 @@ export class NodeProcess extends link.Process {
       case link.STORE:
         this.coherence.onStore(from, a, b, c, body as readonly number[], time);
         break;
+      case link.MEND:
+        this.coherence.onMend(from, a, b, c, body as readonly number[], time);
+        break;
       case link.STORED:
         this.cpus[b]!.replyNumber = c;
         if (--this.cpus[b]!.pendingStores === 0) this.wake(b, time);
@@ -834,11 +841,14 @@ export class NodeProcess extends link.Process {
         this.onRelease(time);
         break;
       case link.STOP:
-        this.stop();
+        this.stop(time);
         if (a === 1) this.sessions.close();
         break;
       case link.WAKE:
         this.wake(b, time);
+        break;
+      case link.SCRUB:
+        this.scrubber?.onTimer(a, time);
         break;
       case link.RESUME_CORE:
         this.interrupts.deliverPending(this.cpus[b]!, time);
@@ -885,7 +895,8 @@ export class NodeProcess extends link.Process {
     for (let to = 0; to <= this.spec.nodes; to++) this.sendMemory(to, link.STOP, 1, 0, 0, null, at);
   }
 
-  private stop(): void {
+  private stop(at: number): void {
+    if (!this.stopped) this.scrubber?.finish(at);
     this.stopped = true;
     for (const cpu of this.cpus) if (cpu.mode === MODE_WALK) cpu.schedule(Infinity);
   }

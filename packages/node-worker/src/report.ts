@@ -6,6 +6,7 @@ import { imageWords } from './boot.ts';
 import type { WriteTimes } from './el2.ts';
 import type { Comparison, DirectStore, NodeProcess, Synchronisation } from './node.ts';
 import type { Finding, GroupLog, WordLog } from './observations.ts';
+import type { ScrubCounts } from './scrubber.ts';
 import type { PageState } from './text-pages.ts';
 import { type Wait, waitsOf } from './waits.ts';
 
@@ -87,6 +88,8 @@ export interface NodeReport {
   readonly poolFailures: number;
   readonly poolFailuresReported: number;
   readonly committedBytes: number;
+  /** What scrubbing came to; null: there is none. */
+  readonly scrub: ScrubCounts | null;
   /** What became of planned faults here. */
   readonly faults: FaultTally;
 }
@@ -219,6 +222,7 @@ export const reportOf = (node: NodeProcess, figures = true): NodeReport => {
     poolFailures: node.tables?.pool.failures ?? 0,
     poolFailuresReported: (node.host?.recycled ?? 0) + node.el2.exhaustions,
     committedBytes: node.memory.committedBytes(),
+    scrub: node.scrubber?.counts ?? null,
     faults: node.tally.tally(),
   };
 };

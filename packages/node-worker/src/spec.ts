@@ -95,6 +95,8 @@ export interface MachineSpec {
   readonly serialisation: 'central' | 'lock';
   /** The hypervisor keeps a journal, from which it recovers. */
   readonly journal: boolean;
+  /** In this time every node's copy of the text is scrubbed once; 0: never. */
+  readonly scrubPs: number;
   readonly workload: WorkloadSpec;
   readonly writers: readonly WriterSpec[];
   /** Known bugs that are switched on. The right code asks for its own; nothing else knows of them. */

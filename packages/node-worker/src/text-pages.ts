@@ -96,8 +96,10 @@ export class TextPages {
     // Before the leaf is there: from its store on a core may see the copy.
     node.applyLog.mapped(page, toPrimary && node.id !== PRIMARY_NODE, cpu.time);
     yield this.edit(cpu, () => this.tables.editor.map(this.ipaOf(page), this.bytes, pa, attrs));
-    if (copy === 'own') this.states.delete(page);
-    else this.states.set(page, copy);
+    if (copy === 'own') {
+      this.states.delete(page);
+      node.scrubber?.mapped(page, cpu.time);
+    } else this.states.set(page, copy);
     const waiting = this.waiting.get(page) ?? [];
     this.waiting.delete(page);
     for (const other of waiting) node.wakeLater(other, cpu.time);

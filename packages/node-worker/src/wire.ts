@@ -11,6 +11,11 @@ export interface Resync {
   readonly numbers: readonly number[];
 }
 
+/** A page that is not what image and journal say: its words that were written, as they were after the highest number in it. */
+export interface PageRepair extends Omit<Resync, 'upTo'> {
+  readonly page: number;
+}
+
 /** What EL2s say to each other above the session layer. */
 export type Wire =
   /** For the other side's half. */
@@ -25,6 +30,16 @@ export type Wire =
   | { readonly kind: 'resynced'; readonly upTo: number }
   /** Its cores may go on. */
   | { readonly kind: 'start' }
+  /** What a node's copy of some pages is like, and up to which write each is; of the node's `scrub`th beginning. */
+  | {
+      readonly kind: 'hashes';
+      readonly scrub: number;
+      readonly pages: readonly number[];
+      readonly hashes: readonly number[];
+      readonly numbers: readonly number[];
+    }
+  /** They are as they should be, but for these. */
+  | { readonly kind: 'hashed'; readonly scrub: number; readonly repairs: readonly PageRepair[] }
   /** To be passed on to nodes of the receiver's socket, which may be one of them. */
   | { readonly kind: 'relay'; readonly to: readonly number[]; readonly wire: Wire };
 

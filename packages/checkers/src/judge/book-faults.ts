@@ -57,9 +57,15 @@ const BREAKS: Readonly<Partial<Record<FaultKind, readonly string[]>>> = {
   'hyp-crash': ['R1', 'R2', 'R5', 'X1', 'L1'],
 };
 
-/** A finding of L1 has the moment from which somebody waits, which may be before the fault that keeps him waiting. */
-const explains = (fault: FaultSpec, firstPs: number, { id, timePs }: Finding): boolean =>
-  !fault.survivable && (BREAKS[fault.kind]?.includes(id) ?? false) && (id === 'L1' || timePs <= 0 || timePs >= firstPs);
+/**
+ * Where copies are scrubbed, what flipped in one is right again at the end, or the scrubber is wrong.
+ * A finding of L1 has the moment from which somebody waits, which may be before the fault that keeps him waiting.
+ */
+const explains = (fault: FaultSpec, firstPs: number, { id, timePs }: Finding, scrubbed: boolean): boolean =>
+  !fault.survivable &&
+  (BREAKS[fault.kind]?.includes(id) ?? false) &&
+  !(scrubbed && fault.kind === 'flip-replica' && id === 'R1') &&
+  (id === 'L1' || timePs <= 0 || timePs >= firstPs);
 
 const outcomeOf = (
   { kind }: FaultSpec,
@@ -76,13 +82,15 @@ const outcomeOf = (
 
 /**
  * Accounts for every planned fault. Rules broken by faults that no protocol is asked to survive are booked to them: they are
- * no violations of the run any more, unless the scenario expects some. Broken rules that no such fault explains stay.
+ * no violations of the run any more, unless the scenario expects some. Broken rules that no such fault explains stay. `scrubbed`:
+ * copies of the text are compared with the order, and repaired.
  */
 export const bookFaults = (
   plan: FaultPlan | null,
   tallies: readonly FaultTally[],
   judgement: Judgement,
   expect: readonly string[],
+  scrubbed = false,
 ): { readonly judgement: Judgement; readonly faults: readonly FaultResult[] } => {
   if (plan === null) return { judgement, faults: [] };
   const tally = joinTallies(tallies);
@@ -91,7 +99,7 @@ export const bookFaults = (
   for (const finding of judgement.violations) {
     const culprits = plan.faults.filter((fault) => {
       const counts = tally.get(fault.name);
-      return counts !== undefined && counts.fired > 0 && explains(fault, counts.firstPs, finding);
+      return counts !== undefined && counts.fired > 0 && explains(fault, counts.firstPs, finding, scrubbed);
     });
     if (culprits.length === 0) left.push(finding);
     for (const { name } of culprits) broken.set(name, (broken.get(name) ?? new Set()).add(finding.id));

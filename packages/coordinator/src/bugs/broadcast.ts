@@ -123,7 +123,7 @@ export const BROADCAST: readonly BugEntry[] = [
   },
   {
     id: '52',
-    title: 'a node that returns copies from a peer that lags behind, not from the journal',
+    title: 'a copy is restored from a peer that lags behind or is wrong, not from the journal',
     origin: DERIVED,
     rule: 'R1',
     seed: 10,

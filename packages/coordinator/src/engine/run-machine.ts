@@ -92,7 +92,7 @@ export const judgeRaw = (
     expect: checks.expect,
   });
   const tallies = [...raw.nodes, raw.hypervisor].map(({ faults }) => faults);
-  const { judgement, faults } = bookFaults(spec.faults, tallies, judged, checks.expect);
+  const { judgement, faults } = bookFaults(spec.faults, tallies, judged, checks.expect, spec.scrubPs > 0);
   return { raw, judgement, faults, digest: digestOf(raw), judgeMs: performance.now() - started };
 };
 

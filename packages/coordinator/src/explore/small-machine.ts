@@ -98,6 +98,7 @@ export const smallMachine = (
     bootStores: { words: new Int32Array(0), values: new Uint32Array(0) },
     writers: [],
     faults: CRASHES,
+    scrubPs: 0,
     guarantee: protocol.guarantee,
   };
   const layout = layOut(small);

@@ -63,6 +63,7 @@ export class SmallNode implements AgentHost {
   readonly memory: SmallMemory;
   readonly tables: AgentHost['tables'];
   readonly tableOps: null = null;
+  readonly scrubber: null = null;
   readonly el2: AgentHost['el2'];
   readonly submitted: Map<number, Submission> = new Map();
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_BYTES / 2);

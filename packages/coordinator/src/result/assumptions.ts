@@ -55,5 +55,10 @@ export const assumptionsOf = (scenario: Scenario, { spec, notes }: PreparedMachi
   if (spec.strategy === 'stage2') {
     list.push('EL2 applies writes in a context of its own on each node, which takes no time from the vCPUs');
   }
+  if (spec.scrubPs > 0) {
+    list.push(
+      'scrubbing: EL2 knows the number of each word’s last write, a page is read at one moment, and the hypervisor compares hashes in no time',
+    );
+  }
   return list;
 };

@@ -165,6 +165,15 @@ const recordedLines = ({ recorded }: RunResult, { columns }: ReportContext): str
         columns,
       );
 
+const scrubLines = ({ scrub }: RunResult, { columns }: ReportContext): string[] =>
+  scrub === null
+    ? []
+    : field(
+        'scrubbed',
+        `${formatCount(scrub.pages)} pages, of which ${formatCount(scrub.suspects)} were not as they should be; ${formatCount(scrub.words)} words repaired`,
+        columns,
+      );
+
 /** One planned fault and what became of it. */
 export const faultText = ({ name, outcome, fired, timePs, survivable, broke }: FaultResult): string => {
   const when = timePs === null ? '' : `, ${formatCount(fired)} times from ${formatTime(timePs)} on`;
@@ -185,6 +194,7 @@ export const reportLines = (result: RunResult, context: ReportContext): string[]
     '',
     ...setupLines(result, context),
     ...recordedLines(result, context),
+    ...scrubLines(result, context),
     ...guaranteeLines(result, context),
     '',
     ...tableLines(result, context),

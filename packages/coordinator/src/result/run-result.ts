@@ -1,5 +1,5 @@
 import type { FaultResult, Refutation, RuleResult, Verdict } from '@numalab/checkers';
-import type { Finding, Strategy } from '@numalab/node-worker';
+import type { Finding, ScrubCounts, Strategy } from '@numalab/node-worker';
 import type { Guarantee } from '@numalab/protocols';
 import type { RecordedSummary } from '../machine/recorded-trace.ts';
 
@@ -151,6 +151,8 @@ export interface RunResult extends MeasuredRun {
   readonly duty: number;
   /** What became of each planned fault. */
   readonly faults: readonly FaultResult[];
+  /** What the scrubbers of all nodes did; null where copies are not scrubbed. */
+  readonly scrub: ScrubCounts | null;
   readonly nodes: readonly NodeResult[];
   /** Null if not asked for, if nothing is replicated anyway, or if the run was cut off before. */
   readonly comparison: Comparison | null;

@@ -1,7 +1,7 @@
 import { InputError } from '@numalab/base';
 import { findingText, type Judgement, type Verdict } from '@numalab/checkers';
 import { relays } from '@numalab/hypervisor';
-import type { NodeReport } from '@numalab/node-worker';
+import type { NodeReport, ScrubCounts } from '@numalab/node-worker';
 import { GUARANTEES } from '@numalab/protocols';
 import { type JudgedRun, type Placement, type PlacementOptions, runMachine } from '../engine/run-machine.ts';
 import { buildSpec, type PreparedMachine, type SpecOverrides } from '../machine/build-spec.ts';
@@ -72,6 +72,17 @@ const warningsOf = (
   return warnings;
 };
 
+const scrubOf = (nodes: readonly NodeReport[]): ScrubCounts | null => {
+  const counts = nodes.flatMap(({ scrub }) => scrub ?? []);
+  const sum = (pick: (of: ScrubCounts) => number): number => counts.reduce((total, of) => total + pick(of), 0);
+  if (counts.length === 0) return null;
+  return {
+    pages: sum(({ pages }) => pages),
+    suspects: sum(({ suspects }) => suspects),
+    words: sum(({ words }) => words),
+  };
+};
+
 const placementOf = (options: RunScenarioOptions): PlacementOptions => ({
   ...options,
   placement: options.placement ?? 'inline',
@@ -126,6 +137,7 @@ export const runWithMachine = async (scenario: Scenario, options: RunScenarioOpt
     ...measured,
     duty: scenario.workload.duty,
     faults: judged.faults,
+    scrub: scrubOf(raw.nodes),
     nodes,
     comparison: await compare(scenario, options, measured),
     assumptions: assumptionsOf(scenario, prepared),

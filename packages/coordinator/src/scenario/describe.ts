@@ -38,7 +38,7 @@ const describeMachine = ({ topology: _, ...machine }: MachineScenario): Record<s
 
 /** A loaded scenario in the vocabulary of scenario files, with every default spelled out. Loading it gives the same again. */
 export const describeScenario = (scenario: Scenario): Record<string, unknown> => {
-  const { kernel, interconnect, workload } = scenario;
+  const { kernel, hypervisor, interconnect, workload } = scenario;
   const { durationPs, ...otherWork } = workload;
   const { jitter1024, bandwidth, ...links } = interconnect;
   return {
@@ -49,7 +49,7 @@ export const describeScenario = (scenario: Scenario): Record<string, unknown> =>
       writers: kernel.writers.map(describeWriter),
     },
     replication: scenario.replication,
-    hypervisor: scenario.hypervisor,
+    hypervisor: { ...hypervisor, scrub: hypervisor.scrub === null ? null : formatDuration(hypervisor.scrub) },
     interconnect: { ...links, jitter: jitter1024 / 1024, bandwidth: formatBandwidth(bandwidth) },
     workload: { duration: formatDuration(durationPs), ...otherWork },
     faults: scenario.faults.map(describeFault),

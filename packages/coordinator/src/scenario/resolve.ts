@@ -175,6 +175,7 @@ export const resolveScenario = (
   if (input.hypervisor.node >= machine.nodes) {
     context.fail(['hypervisor', 'node'], `${input.hypervisor.node} is beyond the last of ${machine.nodes} nodes`);
   }
+  if (input.hypervisor.scrub !== null && context.mode === 'live') context.fail(['hypervisor', 'scrub'], 'is for sim');
   if (input.replication.strategy === 'stage1') checkStage1(machine, context);
   checkSchedule(input, machine, context);
   const { duration, ...workload } = input.workload;

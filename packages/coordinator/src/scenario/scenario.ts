@@ -161,6 +161,8 @@ export interface HypervisorScenario {
   readonly node: number;
   readonly serialisation: 'central' | 'lock';
   readonly journal: boolean;
+  /** Picoseconds in which every copy of the text is scrubbed once; null: never. */
+  readonly scrub: number | null;
 }
 
 export interface InterconnectScenario {

@@ -46,6 +46,10 @@ const hypervisorSchema = z
       .default('central')
       .describe('central: the worker orders writes; lock: the trapping CPU takes a lock and does the work'),
     journal: flag().default(true).describe('Keep a journal of writes'),
+    scrub: duration({ min: 1e6, max: 1e15, text: '1us to 1000s' })
+      .nullable()
+      .default(null)
+      .describe('In this time every node compares its copy with image and journal once, and repairs it; null: never'),
   })
   .prefault({})
   .describe('EL2’s ordering of writes');

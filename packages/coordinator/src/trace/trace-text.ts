@@ -79,6 +79,12 @@ const wireText = (wire: Wire): string => {
       return `has caught up with write ${wire.upTo}`;
     case 'resync':
       return `resync up to write ${wire.resync.upTo}`;
+    case 'hashes':
+      return `hashes of pages ${wire.pages.join(', ')}`;
+    case 'hashed':
+      return wire.repairs.length === 0
+        ? 'pages are as they should be'
+        : `pages ${wire.repairs.map(({ page }) => page).join(', ')} are not as they should be`;
     case 'join':
       return `joins, life ${wire.epoch}`;
     default:
