@@ -15,8 +15,10 @@ export {
   wordOfCell,
 } from './live/cells.ts';
 export { ClusterLiveNode } from './live/cluster-live-node.ts';
+export { newWalk, walkHere } from './live/far-tables.ts';
 export { FaultyLiveNode, type LiveFaultPorts } from './live/faulty-live-node.ts';
 export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
+export { LineHolders, noteSent, sentLinesBytes } from './live/line-holders.ts';
 export { raiseWatched, type WatchedWords, watchedWords, watchedWordsBytes } from './live/live-checks.ts';
 export { stoppingCpu } from './live/live-kernel.ts';
 export {

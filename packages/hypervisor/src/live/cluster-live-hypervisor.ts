@@ -1,5 +1,13 @@
 import { WAIT } from '@numalab/base';
-import { cellOf, DONE, remote as far, type LiveShared, RemoteMaintenance } from '@numalab/node-worker';
+import {
+  cellOf,
+  DONE,
+  remote as far,
+  LineHolders,
+  type LiveShared,
+  layOut,
+  RemoteMaintenance,
+} from '@numalab/node-worker';
 import type { HypervisorHalf, Steps, Write } from '@numalab/protocols';
 import { type FaultyHypervisorPorts, FaultyLiveHypervisor } from './faulty-live-hypervisor.ts';
 
@@ -18,9 +26,10 @@ export class ClusterLiveHypervisor extends FaultyLiveHypervisor {
     ports: Omit<FaultyHypervisorPorts, 'maintenance'>,
     port: far.RemotePort,
   ) {
+    const holders = new LineHolders(port, shared.spec, layOut(shared.spec));
     super(shared, half, limit, {
       ...ports,
-      maintenance: new RemoteMaintenance(port, shared.words, shared.maintenance),
+      maintenance: new RemoteMaintenance(port, holders, shared.words, shared.maintenance),
     });
     this.port = port;
   }

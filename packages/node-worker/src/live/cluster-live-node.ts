@@ -2,9 +2,9 @@ import type { NodeHalf } from '@numalab/protocols';
 import type { LiveCopy } from './cells.ts';
 import { FaultyLiveNode, type LiveFaultPorts } from './faulty-live-node.ts';
 import type { LiveNodePorts, LiveShared } from './live-node.ts';
-import { PORT_CELLS, REMOTE_LOAD_CELLS, type RemotePort } from './remote-port.ts';
+import { PORT_CELLS, REMOTE_FETCH_CELLS, REMOTE_LOAD_CELLS, type RemotePort } from './remote-port.ts';
 
-const LINE_CELLS = 16;
+const LINE_BYTES = 64;
 
 /**
  * A node of a live run that is spread over processes. Its own memory is shared with the threads of its process; the primary,
@@ -42,11 +42,18 @@ export class ClusterLiveNode extends FaultyLiveNode {
   override copyAt(pa: number): LiveCopy {
     const copy = super.copyAt(pa);
     if (copy === this.primary && this.isPrimaryElsewhere) {
-      const at = Math.floor((pa - copy.base) / 4);
-      const first = at - (at % LINE_CELLS);
-      this.primaryCells(first, Math.min(first + LINE_CELLS, copy.cells.length));
+      this.fetchLine(copy, pa);
     }
     return copy;
+  }
+
+  /** The cells of the line around `pa`, of which the copy may have only some. */
+  private fetchLine({ base, cells }: LiveCopy, pa: number): void {
+    const { remote } = this;
+    const first = Math.max(0, (pa - (pa % LINE_BYTES) - base) / 4);
+    const end = Math.min(cells.length, (pa - (pa % LINE_BYTES) + LINE_BYTES - base) / 4);
+    remote.call(REMOTE_FETCH_CELLS, remote.memberOfNode(0), first, end - first);
+    cells.set(remote.answer.subarray(0, end - first), first);
   }
 
   protected override turn(): boolean {

@@ -117,6 +117,7 @@ export class LiveKernelCpu implements KernelCpu {
     if (lo === 0) memory.store32(pa, lo);
     memory.store32(pa + 4, hi);
     if (lo !== 0) memory.store32(pa, lo);
+    node.maintenance.complete();
   }
 
   linearAlias(offset: number): number {

@@ -16,7 +16,9 @@ import type { MachineSpec } from '../spec.ts';
 import { buildStage1 } from '../stage1-map.ts';
 import { type LiveCopy, liveCopyOf } from './cells.ts';
 import { ControlWords } from './control-words.ts';
+import { RemoteTables } from './far-tables.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
+import { LineHolders } from './line-holders.ts';
 import { LiveAgent } from './live-agent.ts';
 import { LiveChecks, type WatchedWords } from './live-checks.ts';
 import { LiveCpu } from './live-cpu.ts';
@@ -216,14 +218,15 @@ export class LiveNode extends LivePlaces {
     this.maintenance =
       remote === undefined
         ? new MaintenanceWords(words, shared.maintenance)
-        : new RemoteMaintenance(remote, words, shared.maintenance);
+        : new RemoteMaintenance(remote, new LineHolders(remote, spec, this.layout), words, shared.maintenance);
     this.control = remote === undefined ? new ControlWords(words) : new RemoteControl(remote, words);
     const first = id * spec.coresPerNode;
     this.cpus = Array.from(
       { length: spec.coresPerNode },
       (_, core) => new LiveCpu(first + core, core, spec.seed, spec.profile, spec.workload.callDepth),
     );
-    this.mmu = new LiveMmu(id, spec, stage1, this.tables.walker, memories, words, this.maintenance);
+    const farTables = remote?.isElsewhere(0) === true ? new RemoteTables(remote, remote.memberOfNode(0)) : null;
+    this.mmu = new LiveMmu(id, spec, stage1, this.tables.walker, memories, words, this.maintenance, farTables);
     const known = [
       words,
       shared.watched,

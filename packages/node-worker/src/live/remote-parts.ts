@@ -1,5 +1,6 @@
 import { NodeMemory, type SharedNodeMemory } from '@numalab/machine';
 import { ControlWords } from './control-words.ts';
+import { type LineHolders, NOBODY } from './line-holders.ts';
 import { LiveChecks, type WatchedWords } from './live-checks.ts';
 import { MaintenanceWords } from './maintenance-words.ts';
 import {
@@ -7,7 +8,7 @@ import {
   REMOTE_COUNT,
   REMOTE_IC_ALL,
   REMOTE_IC_LINE,
-  REMOTE_LOAD_WORDS,
+  REMOTE_LOAD_WORD,
   REMOTE_LOCK,
   REMOTE_PUBLISH,
   REMOTE_RAISE,
@@ -20,20 +21,27 @@ import {
 } from './remote-port.ts';
 import { NUMBERED } from './shared-words.ts';
 
+/** A lock that was taken is asked for again after this long: the core that waits for it looks in every turn of its thread. */
+const LOCK_RETRY_NS = 200_000;
+
 /** What threads of a run share in memory, where that run's threads are in processes that share none. */
 
 /** Maintenance takes effect in this process at once, and in all others before {@link complete} returns. */
 export class RemoteMaintenance extends MaintenanceWords {
   private readonly port: RemotePort;
+  private readonly holders: LineHolders;
 
-  constructor(port: RemotePort, words: Int32Array, memory: SharedArrayBuffer) {
+  constructor(port: RemotePort, holders: LineHolders, words: Int32Array, memory: SharedArrayBuffer) {
     super(words, memory);
     this.port = port;
+    this.holders = holders;
   }
 
   override invalidateLine(pa: number): void {
+    // Its addition to the line's word comes between what was stored and the look at who may have it.
     super.invalidateLine(pa);
-    this.port.post(REMOTE_IC_LINE, ALL_OTHERS, [pa]);
+    const holder = this.holders.of(pa);
+    if (holder !== NOBODY) this.port.post(REMOTE_IC_LINE, holder, [pa]);
   }
 
   override invalidateLines(): void {
@@ -68,6 +76,7 @@ export class RemoteMaintenance extends MaintenanceWords {
  */
 export class RemoteControl extends ControlWords {
   private readonly port: RemotePort;
+  private refusedAt = -Infinity;
 
   constructor(port: RemotePort, words: Int32Array) {
     super(words);
@@ -85,7 +94,12 @@ export class RemoteControl extends ControlWords {
   }
 
   override tryLock(index: number, holder: number): boolean {
-    return this.port.call(REMOTE_LOCK, this.port.memberOfNode(0), index, holder) === 1;
+    const { port } = this;
+    if (!port.isElsewhere(0)) return super.tryLock(index, holder);
+    if (port.stamp() - this.refusedAt < LOCK_RETRY_NS) return false;
+    if (port.call(REMOTE_LOCK, port.memberOfNode(0), index, holder) === 1) return true;
+    this.refusedAt = port.stamp();
+    return false;
   }
 
   override unlock(index: number): void {
@@ -146,9 +160,6 @@ const privateText = (text: SharedNodeMemory['text']): SharedNodeMemory['text'] =
 export class RemoteMemory extends NodeMemory {
   private readonly port: RemotePort;
   private readonly node: number;
-  /** The other half of the descriptor that was read last, for the one read that follows. */
-  private pairPa = -1;
-  private pairHigh = 0;
 
   constructor(port: RemotePort, node: number, shared: SharedNodeMemory) {
     super(shared.base, shared.bytes, 0, { ...shared, text: privateText(shared.text) });
@@ -157,20 +168,11 @@ export class RemoteMemory extends NodeMemory {
   }
 
   override load32(pa: number): number {
-    if (pa === this.pairPa) {
-      this.pairPa = -1;
-      return this.pairHigh;
-    }
-    const { port } = this;
-    const low = port.call(REMOTE_LOAD_WORDS, port.memberOfNode(this.node), pa);
-    this.pairPa = pa % 8 === 0 ? pa + 4 : -1;
-    this.pairHigh = port.answer[1]!;
-    return low;
+    return this.port.call(REMOTE_LOAD_WORD, this.port.memberOfNode(this.node), pa);
   }
 
+  /** It is there when a DSB after it is over. */
   override store32(pa: number, value: number): void {
-    const { port } = this;
-    port.post(REMOTE_STORE_WORD, port.memberOfNode(this.node), [pa, value]);
-    port.complete();
+    this.port.post(REMOTE_STORE_WORD, this.port.memberOfNode(this.node), [pa, value]);
   }
 }

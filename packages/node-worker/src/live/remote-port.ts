@@ -21,13 +21,16 @@ export const REMOTE_PUBLISH = 8;
 export const REMOTE_RAISE = 9;
 /** A write has its number: number, first word, values. */
 export const REMOTE_NUMBERED = 10;
-/** Calls, each with an answer. Cells of a node's copy: node, first cell, count. Two words of memory: PA. */
+/** Calls, each with an answer. Cells of a node's copy: node, first cell, count. A word of memory: PA. */
 export const REMOTE_LOAD_CELLS = 11;
-export const REMOTE_LOAD_WORDS = 12;
+export const REMOTE_LOAD_WORD = 12;
 /** Of a control word, where its owner has it: its value; one more; compare with 0 and exchange. Index, value. */
 export const REMOTE_READ = 13;
 export const REMOTE_COUNT = 14;
 export const REMOTE_LOCK = 15;
+/** Descriptors that a stage-1 walk passes: VA. Cells of the primary for an instruction cache: first cell, count. */
+export const REMOTE_WALK = 16;
+export const REMOTE_FETCH_CELLS = 17;
 
 /** Those that are acknowledged, and calls. */
 export const isAcknowledged = (kind: number): boolean => kind <= REMOTE_PUBLISH;
@@ -53,12 +56,22 @@ export const portViews = (
   answer: new Float64Array(memory, thread * PORT_BYTES + PORT_INTS * 4, PORT_CELLS),
 });
 
+/** What a port is given by its thread. */
+export interface RemoteWays {
+  /** Wakes the service thread. */
+  readonly bell: () => void;
+  readonly stamp: () => number;
+  readonly sentLines: Uint8Array;
+}
+
 /** A thread's end of the way to other processes. */
 export class RemotePort {
   /** What the last {@link call} brought. */
   readonly answer: Float64Array;
   /** Nanoseconds of the clock that all processes have in common. */
   readonly stamp: () => number;
+  /** See LineHolders. */
+  readonly sentLines: Uint8Array;
   private readonly control: Int32Array;
   private readonly outbox: LiveRingWriter;
   private readonly memberOf: Int32Array;
@@ -66,12 +79,12 @@ export class RemotePort {
   private readonly bell: () => void;
   private posted = 0;
 
-  /** `views` are the thread's; `memberOf` has the process of each node, and of the hypervisor; `bell` wakes the service thread. */
+  /** `views` are the thread's; `memberOf` has the process of each node, and of the hypervisor. */
   constructor(
     views: ReturnType<typeof portViews>,
     outbox: LiveRingWriter,
     { memberOf, member }: { readonly memberOf: Int32Array; readonly member: number },
-    { bell, stamp }: { readonly bell: () => void; readonly stamp: () => number },
+    { bell, stamp, sentLines }: RemoteWays,
   ) {
     this.control = views.control;
     this.answer = views.answer;
@@ -80,6 +93,7 @@ export class RemotePort {
     this.member = member;
     this.bell = bell;
     this.stamp = stamp;
+    this.sentLines = sentLines;
   }
 
   isElsewhere(node: number): boolean {

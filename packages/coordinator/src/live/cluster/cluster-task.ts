@@ -35,6 +35,8 @@ export interface ClusterLiveTask extends LiveTask {
   /** See RemotePort: by thread, what it shares with the service thread, and its outbox. */
   readonly ports: SharedArrayBuffer;
   readonly outboxes: SharedArrayBuffer;
+  /** See LineHolders. */
+  readonly sentLines: Uint8Array;
   /** 1 while the service thread sleeps. */
   readonly asleep: Int32Array;
   readonly port: MessagePort;

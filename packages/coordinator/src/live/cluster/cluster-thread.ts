@@ -37,9 +37,9 @@ const bellOf =
   };
 
 const portOf = (task: ClusterLiveTask): remote.RemotePort => {
-  const { thread, ports, outboxes, spread, originNs } = task;
+  const { thread, ports, outboxes, spread, originNs, sentLines } = task;
   const outbox = new LiveRingWriter(outboxes, outboxOffset(thread), OUTBOX_WORDS);
-  const ways = { bell: bellOf(task), stamp: monotonicClock(originNs) };
+  const ways = { bell: bellOf(task), stamp: monotonicClock(originNs), sentLines };
   return new remote.RemotePort(remote.portViews(ports, thread), outbox, spread, ways);
 };
 

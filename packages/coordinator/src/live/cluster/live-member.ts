@@ -8,6 +8,7 @@ import {
   layOut,
   numberOfCell,
   remote,
+  sentLinesBytes,
   stoppingCpu,
   TEARING_TEST_BYTES,
   shared as word,
@@ -96,6 +97,7 @@ class LiveMember {
       originNs: job.originNs,
       ports: new SharedArrayBuffer(remote.PORT_BYTES * (nodes + 1)),
       outboxes: new SharedArrayBuffer(outboxOffset(nodes + 1)),
+      sentLines: new Uint8Array(new SharedArrayBuffer(sentLinesBytes(layOut(job.spec)))),
       asleep: new Int32Array(new SharedArrayBuffer(4)),
     };
     const bells = threads.map(() => new MessageChannel());

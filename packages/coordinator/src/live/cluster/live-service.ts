@@ -1,19 +1,10 @@
 import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
-import { NodeMemory } from '@numalab/machine';
-import {
-  cellOf,
-  type LiveCopy,
-  layOut,
-  liveCopyOf,
-  MaintenanceWords,
-  raiseWatched,
-  remote,
-  shared as word,
-} from '@numalab/node-worker';
+import { remote, shared as word } from '@numalab/node-worker';
 import { Packr } from 'msgpackr';
 import { connectMembers, type MemberSocket } from '../../engine/cluster/member-socket.ts';
 import { RING_WORDS, ringOffset } from '../live-task.ts';
 import { type ClusterLiveTask, OUTBOX_WORDS, outboxOffset, type ToService } from './cluster-task.ts';
+import { LiveOperations } from './live-operations.ts';
 
 /** Beside the kinds of RemotePort: an operation is over; a call's answer; a record of a ring between a node and the hypervisor. */
 const ACKNOWLEDGED = 32;
@@ -44,10 +35,7 @@ export class LiveService {
   private readonly nodes: number;
   private readonly words: Int32Array;
   private readonly isHome: boolean;
-  private readonly memories: readonly NodeMemory[];
-  private readonly copies: readonly LiveCopy[];
-  private readonly maintenance: MaintenanceWords;
-  private readonly firstWord: number;
+  private readonly operations: LiveOperations;
   private readonly threads: readonly number[];
   private readonly outboxes: readonly LiveRingReader[];
   /** Nodes at one end of a ring whose other end is elsewhere; the end that is read here, and the one that is written. */
@@ -71,11 +59,9 @@ export class LiveService {
     this.words = words;
     this.nodes = spec.nodes;
     this.isHome = memberOf[spec.nodes] === member;
-    const layout = layOut(spec);
-    this.firstWord = layout.spanStart >> 2;
-    this.memories = shared.memories.map((memory) => NodeMemory.attach(memory));
-    this.copies = this.memories.map((memory, node) => liveCopyOf(memory.textAt(layout.copyPa[node]!)!));
-    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    this.operations = new LiveOperations(shared, task.sentLines, (kind, operands) => {
+      for (const [other, link] of this.links.entries()) if (link !== null) this.put(other, kind, 0, operands);
+    });
     this.threads = [...memberOf.keys()].filter((thread) => memberOf[thread] === member);
     this.outboxes = this.threads.map((thread) => new LiveRingReader(task.outboxes, outboxOffset(thread), OUTBOX_WORDS));
     this.ways = [...memberOf.subarray(0, spec.nodes).keys()]
@@ -243,7 +229,7 @@ export class LiveService {
     const { member } = this.task.spread;
     const isCall = remote.isCall(kind);
     if (to === member) {
-      const answer = this.perform(kind, operands, member);
+      const answer = this.operations.perform(kind, operands, member);
       this.settle(thread, isCall, answer);
       return;
     }
@@ -306,7 +292,7 @@ export class LiveService {
       if (kind === ACKNOWLEDGED || kind === ANSWER) this.over(token, member, operands);
       else if (kind === RECORD) this.bring(token, operands);
       else {
-        const answer = this.perform(kind, operands, member);
+        const answer = this.operations.perform(kind, operands, member);
         if (remote.isCall(kind)) this.put(member, ANSWER, token, answer);
         else if (token > 0) this.put(member, ACKNOWLEDGED, token, []);
       }
@@ -318,83 +304,5 @@ export class LiveService {
     ring.begin(kind, due);
     for (const value of rest) ring.word(value);
     ring.end();
-  }
-
-  /** Does here what a thread of `member` asks. Returns a call's answer. */
-  private perform(kind: number, operands: readonly number[], member: number): readonly number[] {
-    const [a = 0, b = 0, c = 0] = operands;
-    switch (kind) {
-      case remote.REMOTE_IC_LINE:
-        this.maintenance.invalidateLine(a);
-        break;
-      case remote.REMOTE_IC_ALL:
-        this.maintenance.invalidateLines();
-        break;
-      case remote.REMOTE_TLBI_VA:
-        this.maintenance.tlbiVa(a);
-        break;
-      case remote.REMOTE_TLBI_STAGE2:
-        this.maintenance.tlbiStage2();
-        break;
-      case remote.REMOTE_TLBI_ALL:
-        this.maintenance.tlbiAll();
-        break;
-      case remote.REMOTE_STORE_CELLS:
-        for (let i = 2; i < operands.length; i++) this.copies[a]!.cells[b + i - 2] = operands[i]!;
-        break;
-      case remote.REMOTE_STORE_WORD:
-        this.memoryOf(a).store32(a, b);
-        break;
-      case remote.REMOTE_PUBLISH:
-        this.publish(a, b);
-        break;
-      case remote.REMOTE_RAISE:
-        raiseWatched(this.task.shared.watched, a, b, c);
-        break;
-      case remote.REMOTE_NUMBERED:
-        this.number(operands);
-        break;
-      case remote.REMOTE_LOAD_CELLS:
-        return [...this.copies[a]!.cells.subarray(b, b + c)];
-      case remote.REMOTE_LOAD_WORDS:
-        return [this.memoryOf(a).load32(a), a % 8 === 0 ? this.memoryOf(a).load32(a + 4) : 0];
-      case remote.REMOTE_READ:
-        return [Atomics.load(this.words, a)];
-      case remote.REMOTE_COUNT:
-        return [this.count(a)];
-      case remote.REMOTE_LOCK:
-        return [Atomics.compareExchange(this.words, a, 0, b) === 0 ? 1 : 0];
-      default:
-        throw new Error(`process ${member} asks for ${kind}, which nobody knows`);
-    }
-    return [];
-  }
-
-  private memoryOf(pa: number): NodeMemory {
-    const { spec } = this.task.shared;
-    return this.memories[Math.floor((pa - spec.base) / spec.memoryPerNode)]!;
-  }
-
-  private publish(index: number, value: number): void {
-    Atomics.store(this.words, index, value);
-    if (Atomics.load(this.words, word.WAITERS) > 0) word.wakeAll(this.words, this.nodes);
-  }
-
-  /** A count that others hear of too. */
-  private count(index: number): number {
-    const value = Atomics.add(this.words, index, 1) + 1;
-    for (const [other, link] of this.links.entries()) {
-      if (link !== null) this.put(other, remote.REMOTE_PUBLISH, 0, [index, value]);
-    }
-    this.publish(index, value);
-    return value;
-  }
-
-  private number([number = 0, first = 0, ...values]: readonly number[]): void {
-    const { reference, recent } = this.task.shared;
-    const at = first - this.firstWord;
-    for (const [i, value] of values.entries()) reference[at + i] = cellOf(value, number);
-    Atomics.store(this.words, word.NUMBERED, number);
-    Atomics.store(recent, number & (recent.length - 1), first);
   }
 }

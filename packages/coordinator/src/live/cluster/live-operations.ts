@@ -1,0 +1,141 @@
+import { LINE_BYTES, NodeMemory, type Stage1Config } from '@numalab/machine';
+import {
+  buildStage1,
+  cellOf,
+  type LiveCopy,
+  type LiveShared,
+  layOut,
+  liveCopyOf,
+  type MachineLayout,
+  MaintenanceWords,
+  newWalk,
+  noteSent,
+  raiseWatched,
+  remote,
+  walkHere,
+  shared as word,
+} from '@numalab/node-worker';
+
+/** What threads of other processes ask, done where the memory is: see RemotePort. It never waits. */
+export class LiveOperations {
+  private readonly shared: LiveShared;
+  private readonly sentLines: Uint8Array;
+  private readonly tellOthers: (kind: number, operands: readonly number[]) => void;
+  private readonly nodes: number;
+  private readonly words: Int32Array;
+  private readonly layout: MachineLayout;
+  private readonly memories: readonly NodeMemory[];
+  private readonly copies: readonly LiveCopy[];
+  private readonly maintenance: MaintenanceWords;
+  private readonly firstWord: number;
+  private readonly stage1: Stage1Config;
+  private readonly walk = newWalk();
+
+  /** `tellOthers` posts an operation to all other processes. */
+  constructor(
+    shared: LiveShared,
+    sentLines: Uint8Array,
+    tellOthers: (kind: number, operands: readonly number[]) => void,
+  ) {
+    const { spec, words } = shared;
+    this.shared = shared;
+    this.sentLines = sentLines;
+    this.tellOthers = tellOthers;
+    this.nodes = spec.nodes;
+    this.words = words;
+    this.layout = layOut(spec);
+    this.firstWord = this.layout.spanStart >> 2;
+    this.memories = shared.memories.map((memory) => NodeMemory.attach(memory));
+    this.copies = this.memories.map((memory, node) => liveCopyOf(memory.textAt(this.layout.copyPa[node]!)!));
+    this.maintenance = new MaintenanceWords(words, shared.maintenance);
+    this.stage1 = buildStage1(spec, this.layout, 0, null).config;
+  }
+
+  /** Does here what a thread of `member` asks. Returns a call's answer. */
+  perform(kind: number, operands: readonly number[], member: number): readonly number[] {
+    const [a = 0, b = 0, c = 0] = operands;
+    switch (kind) {
+      case remote.REMOTE_IC_LINE:
+        this.maintenance.invalidateLine(a);
+        break;
+      case remote.REMOTE_IC_ALL:
+        this.maintenance.invalidateLines();
+        break;
+      case remote.REMOTE_TLBI_VA:
+        this.maintenance.tlbiVa(a);
+        break;
+      case remote.REMOTE_TLBI_STAGE2:
+        this.maintenance.tlbiStage2();
+        break;
+      case remote.REMOTE_TLBI_ALL:
+        this.maintenance.tlbiAll();
+        break;
+      case remote.REMOTE_STORE_CELLS:
+        for (let i = 2; i < operands.length; i++) this.copies[a]!.cells[b + i - 2] = operands[i]!;
+        break;
+      case remote.REMOTE_STORE_WORD:
+        this.memoryOf(a).store32(a, b);
+        break;
+      case remote.REMOTE_PUBLISH:
+        this.publish(a, b);
+        break;
+      case remote.REMOTE_RAISE:
+        raiseWatched(this.shared.watched, a, b, c);
+        break;
+      case remote.REMOTE_NUMBERED:
+        this.number(operands);
+        break;
+      case remote.REMOTE_LOAD_CELLS:
+        return [...this.copies[a]!.cells.subarray(b, b + c)];
+      case remote.REMOTE_FETCH_CELLS:
+        return this.fetchCells(a, b);
+      case remote.REMOTE_WALK:
+        return walkHere(this.walk, this.stage1, this.memories[0]!, a);
+      case remote.REMOTE_LOAD_WORD:
+        return [this.memoryOf(a).load32(a)];
+      case remote.REMOTE_READ:
+        return [Atomics.load(this.words, a)];
+      case remote.REMOTE_COUNT:
+        return [this.count(a)];
+      case remote.REMOTE_LOCK:
+        return [Atomics.compareExchange(this.words, a, 0, b) === 0 ? 1 : 0];
+      default:
+        throw new Error(`process ${member} asks for ${kind}, which nobody knows`);
+    }
+    return [];
+  }
+
+  /** Cells of the primary for an instruction cache elsewhere: that it has them is known before they are read. */
+  private fetchCells(first: number, count: number): readonly number[] {
+    const { base, cells } = this.copies[0]!;
+    const end = base + (first + count) * 4;
+    for (let pa = base + first * 4; pa < end; pa += LINE_BYTES) noteSent(this.sentLines, this.layout, pa);
+    return [...cells.subarray(first, first + count)];
+  }
+
+  private memoryOf(pa: number): NodeMemory {
+    const { spec } = this.shared;
+    return this.memories[Math.floor((pa - spec.base) / spec.memoryPerNode)]!;
+  }
+
+  private publish(index: number, value: number): void {
+    Atomics.store(this.words, index, value);
+    if (Atomics.load(this.words, word.WAITERS) > 0) word.wakeAll(this.words, this.nodes);
+  }
+
+  /** A count that others hear of too. */
+  private count(index: number): number {
+    const value = Atomics.add(this.words, index, 1) + 1;
+    this.tellOthers(remote.REMOTE_PUBLISH, [index, value]);
+    this.publish(index, value);
+    return value;
+  }
+
+  private number([number = 0, first = 0, ...values]: readonly number[]): void {
+    const { reference, recent } = this.shared;
+    const at = first - this.firstWord;
+    for (const [i, value] of values.entries()) reference[at + i] = cellOf(value, number);
+    Atomics.store(this.words, word.NUMBERED, number);
+    Atomics.store(recent, number & (recent.length - 1), first);
+  }
+}
