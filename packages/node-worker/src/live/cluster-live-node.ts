@@ -5,6 +5,8 @@ import type { LiveNodePorts, LiveShared } from './live-node.ts';
 import { PORT_CELLS, REMOTE_FETCH_CELLS, REMOTE_LOAD_CELLS, type RemotePort } from './remote-port.ts';
 
 const LINE_BYTES = 64;
+/** What is only knowledge waits for company no longer than this. */
+const FLUSH_MS = 1;
 
 /**
  * A node of a live run that is spread over processes. Its own memory is shared with the threads of its process; the primary,
@@ -13,6 +15,7 @@ const LINE_BYTES = 64;
 export class ClusterLiveNode extends FaultyLiveNode {
   private readonly remote: RemotePort;
   private readonly isPrimaryElsewhere: boolean;
+  private flushedMs = 0;
 
   constructor(
     id: number,
@@ -58,7 +61,17 @@ export class ClusterLiveNode extends FaultyLiveNode {
 
   protected override turn(): boolean {
     const busy = super.turn();
-    this.remote.flush();
+    // What is known of watched words may come late: it goes with the next message, or when there is nothing else to do.
+    const now = this.now();
+    if (now - this.flushedMs > FLUSH_MS) {
+      this.flushedMs = now;
+      this.remote.flush();
+    }
     return busy;
+  }
+
+  protected override rest(): void {
+    this.remote.flush();
+    super.rest();
   }
 }
