@@ -1,13 +1,13 @@
 import { enableCompileCache } from 'node:module';
 import type { LiveOutcome } from '../live-task.ts';
-import { type ClusterLiveTask, serviceThread } from './cluster-task.ts';
+import type { ClusterLiveTask } from './cluster-task.ts';
 
-// Before anything else is loaded, as for all threads.
+// Before anything else is loaded, as for all threads: so nothing but types is imported above.
 enableCompileCache();
 
-/** The task of a worker thread of one process of a live run: a node, the hypervisor, or the service thread. */
+/** The task of a worker thread of one process of a live run: a node, the hypervisor, or the service thread behind them. */
 export default async (task: ClusterLiveTask): Promise<LiveOutcome | null> => {
-  if (task.thread === serviceThread(task.shared.spec)) {
+  if (task.thread > task.shared.spec.nodes) {
     const { LiveService } = await import('./live-service.ts');
     await new LiveService(task).run();
     return null;
