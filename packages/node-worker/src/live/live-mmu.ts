@@ -23,6 +23,16 @@ const LEVEL_SHIFT = 3;
 /** log2 of a power of two below 2^53. Not Math.log2, whose value the language does not fix. */
 const log2 = (bytes: number): number => (bytes >= 2 ** 31 ? 62 - Math.clz32(bytes / 2 ** 31) : 31 - Math.clz32(bytes));
 
+/** The descriptors of a walk that are fetched at once, because each by itself would cost a way to another process. */
+export interface FarTables {
+  /** Fetches those that a walk for `va` passes. */
+  fetch(va: number): void;
+  /** Whether that at `pa` is among them: then {@link lo} and {@link hi} are its words. */
+  holds(pa: number): boolean;
+  readonly lo: number;
+  readonly hi: number;
+}
+
 /**
  * Translation for the cores of one node in a live run: the two-dimensional walk over the tables as they are in shared memory at
  * this moment. Stage-1 descriptors are read from whichever node holds them; stage 2 is the node's own. Nothing waits, so
@@ -37,6 +47,8 @@ export class LiveMmu {
   private readonly maintenance: MaintenanceWords;
   private readonly own: NodeMemory;
   private readonly walk = new Stage1Walk();
+  /** The kernel's tables, if they lie in memory of another process. */
+  private readonly farTables: FarTables | null;
   private readonly managesDirty: boolean;
   private stage1Ipa = 0;
   private stage1Shift = 0;
@@ -57,6 +69,7 @@ export class LiveMmu {
     memories: readonly NodeMemory[],
     words: Int32Array,
     maintenance: MaintenanceWords,
+    farTables: FarTables | null,
   ) {
     this.spec = spec;
     this.stage1 = stage1;
@@ -65,6 +78,7 @@ export class LiveMmu {
     this.own = memories[id]!;
     this.words = words;
     this.maintenance = maintenance;
+    this.farTables = farTables;
     this.managesDirty = walker.config.ha && walker.config.hd;
   }
 
@@ -148,9 +162,10 @@ export class LiveMmu {
   }
 
   private walkStage1(cpu: LiveCpu, va: number): number {
-    const { walk } = this;
+    const { walk, farTables } = this;
     cpu.faultStage2 = false;
     cpu.faultS1ptw = false;
+    farTables?.fetch(va);
     let status = walk.begin(this.stage1.config, va);
     while (status === WALK_CONTINUE) {
       const ipa = walk.descriptorIpa;
@@ -166,7 +181,8 @@ export class LiveMmu {
       this.reads++;
       if (memory === this.own) this.localReads++;
       else this.remoteReads++;
-      status = walk.feed(memory.load32(pa), memory.load32(pa + 4));
+      if (farTables?.holds(pa) === true) status = walk.feed(farTables.lo, farTables.hi);
+      else status = walk.feed(memory.load32(pa), memory.load32(pa + 4));
     }
     if (status !== 0) return status;
     this.stage1Ipa = walk.ipa;
