@@ -33,6 +33,17 @@ describe('every built-in protocol', () => {
     }
   });
 
+  it.each(NAMES)('%s does so too where the trapping core takes a lock and does the work itself', async (protocol) => {
+    for (let seed = 1; seed <= 3; seed++) {
+      const set = ['hypervisor.serialisation=lock', 'machine.nodes=3', 'kernel.writers.0.cpus=[0, 3, 6]'];
+      const { judged, machine } = await runAndKeep({ protocol, seed, set });
+      expect(brokenRules(judged)).toEqual([]);
+      expect(judged.judgement.verdict).toBe('pass');
+      // Each node's writers have held it.
+      expect(machine.nodes.every(({ el2 }) => el2.times.length > 0)).toBe(true);
+    }
+  });
+
   it.each(NAMES)('%s leaves every node with the same text, mapped onto its own copy', async (protocol) => {
     const { machine } = await runAndKeep({ protocol });
     for (const node of machine.nodes) {

@@ -22,7 +22,7 @@ import {
   instructionAbort,
   OPERATION_STORE,
   oracleExecute,
-  REFUSAL_TEXTS,
+  otherPageOf,
   REFUSE_OTHER_ADDRESS,
   type StoreAccess,
   storeIss,
@@ -265,7 +265,6 @@ export class El2 {
     if (ipa < 0) return RETRY;
     const offset = ipa - node.layout.imageIpa;
     if (!node.isReplicated(offset)) return INJECTED;
-    this.trapped++;
     const store = new EmulatedStore();
     let word = 0;
     if (!emulateFromSyndrome(esr, far, cpu.registers, store)) {
@@ -274,20 +273,41 @@ export class El2 {
       else this.monitor.clear();
       if (!decodeTrappedStore(word, far, cpu.registers, this.monitor, store)) {
         if (store.refusal === REFUSE_OTHER_ADDRESS) return RETRY;
-        return this.refuse(REFUSAL_TEXTS[store.refusal]!);
+        return this.refuse();
       }
+    }
+    const other = otherPageOf(store, far, node.stage1.config.granule.bytes);
+    if (other >= 0) {
+      const fate = yield* this.otherPage(cpu, other, ipa + (other - far));
+      if (fate !== EMULATED) return fate;
     }
     const first = offset + store.offset;
     if (!node.isReplicated(first) || !node.isReplicated(first + store.size - 1)) {
-      return this.refuse('the store straddles the end of the replicated range');
+      // It lies across the end of the range.
+      return this.refuse();
     }
+    this.trapped++;
     yield node.latencies.emulatePs;
     if ((store.writes || store.pending) && !(yield this.submit(cpu, store, first, begin))) return RETRY;
     this.finish(cpu, store);
     return EMULATED;
   }
 
-  private refuse(_why: string): number {
+  /**
+   * The other page of a store: EMULATED if EL1 may write there and it follows on in IPA space too, so that one write can do
+   * both. By an alias of a single page, such as the fixmap's, neither need hold.
+   */
+  private *otherPage(cpu: Vcpu, va: number, expected: number): Step<number> {
+    yield this.node.latencies.atPs;
+    const ipa = yield* this.node.mmu.addressTranslate(cpu, va, ACCESS_WRITE);
+    if (ipa === expected) return EMULATED;
+    if (ipa < 0 && cpu.faultStage2) return yield* this.populate(cpu, cpu.faultIpa);
+    return this.refuse();
+  }
+
+  /** The store leaves no trace, and EL1 takes an abort. */
+  private refuse(): number {
+    this.trapped++;
     this.refused++;
     return INJECTED;
   }

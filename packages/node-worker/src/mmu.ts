@@ -241,18 +241,26 @@ export class Mmu {
     return 0;
   }
 
-  /** AT S1E1R: stage 1 alone. The IPA of `va`, or -1 (PAR_EL1.F = 1). Stage-2 faults of its walk make it fail too. */
-  *addressTranslate(cpu: Vcpu, va: number): Step<number> {
+  /**
+   * AT S1E1R or S1E1W: stage 1 alone. The IPA of `va`, or -1 (PAR_EL1.F = 1): stage 1 does not permit it, or else (PAR_EL1.S = 1)
+   * stage 2 faults on its walk, and `cpu.faultStage2` and `faultIpa` say so.
+   */
+  *addressTranslate(cpu: Vcpu, va: number, access: number = ACCESS_READ): Step<number> {
     const walk = this.node.hardware.cores[cpu.core]!.el2Walk;
+    cpu.faultStage2 = false;
     let status = walk.begin(this.node.stage1.config, va);
     while (status === WALK_CONTINUE) {
-      if (this.stage2(cpu, walk.descriptorIpa, ACCESS_READ) !== 0) return -1;
+      if (this.stage2(cpu, walk.descriptorIpa, ACCESS_READ) !== 0) {
+        cpu.faultStage2 = true;
+        cpu.faultIpa = walk.descriptorIpa;
+        return -1;
+      }
       const pa = this.stage2Pa;
       if (this.cost > 0) yield this.takeCost();
       const lo = yield* this.node.coherence.load32(cpu, pa);
       const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;
       status = walk.feed(lo, hi);
     }
-    return status === 0 ? walk.ipa : -1;
+    return status === 0 && checkStage1(walk, access) === 0 ? walk.ipa : -1;
   }
 }

@@ -92,6 +92,18 @@ export class EmulatedStore {
   }
 }
 
+/**
+ * VA of a byte of the store on the other of the two pages that it lies across, or −1 if it lies on the page of `far` alone. Stage
+ * 1 was only asked about the page that faulted; where the other one leads, and whether EL1 may write there, is not known.
+ */
+export const otherPageOf = (store: EmulatedStore, far: number, pageBytes: number): number => {
+  const page = Math.floor(far / pageBytes);
+  const first = far + store.offset;
+  if (Math.floor(first / pageBytes) !== page) return first;
+  const last = first + store.size - 1;
+  return Math.floor(last / pageBytes) === page ? -1 : last;
+};
+
 /** −1, 0 or 1: two little-endian integers of `size` bytes. */
 const compareBytes = (a: Uint8Array, b: Uint8Array, size: number, signed: boolean): number => {
   for (let i = size - 1; i >= 0; i--) {

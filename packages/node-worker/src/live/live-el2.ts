@@ -19,6 +19,7 @@ import {
   LINE_BYTES,
   OPERATION_STORE,
   oracleExecute,
+  otherPageOf,
   REFUSE_OTHER_ADDRESS,
   resolveOperation,
   type StoreAccess,
@@ -168,7 +169,6 @@ export class LiveEl2 {
       this.injected++;
       return ABORTED;
     }
-    this.trapped++;
     if (!emulateFromSyndrome(esr, far, cpu.registers, store)) {
       if (cpu.monitor.armed) this.monitor.arm(cpu.monitor.va, cpu.monitor.bytes);
       else this.monitor.clear();
@@ -176,8 +176,14 @@ export class LiveEl2 {
         return store.refusal === REFUSE_OTHER_ADDRESS ? TRY_AGAIN : this.refuse();
       }
     }
+    const other = otherPageOf(store, far, node.mmu.stage1.config.granule.bytes);
+    if (other >= 0) {
+      const fate = this.otherPage(cpu, other, ipa + (other - far));
+      if (fate !== SUBMITTED) return fate;
+    }
     const first = offset + store.offset;
     if (!node.isReplicated(first) || !node.isReplicated(first + store.size - 1)) return this.refuse();
+    this.trapped++;
     cpu.masked = true;
     cpu.trappedOffset = first;
     if (!store.writes && !store.pending) return OVER;
@@ -185,7 +191,16 @@ export class LiveEl2 {
     return SUBMITTED;
   }
 
+  /** See the simulator's EL2: SUBMITTED if the other page of a store follows on in IPA space, and EL1 may write there. */
+  private otherPage(cpu: LiveCpu, va: number, expected: number): number {
+    const ipa = this.node.mmu.addressTranslate(cpu, va, ACCESS_WRITE);
+    if (ipa === expected) return SUBMITTED;
+    if (ipa < 0 && cpu.faultStage2 && this.populate(cpu, cpu.faultIpa)) return TRY_AGAIN;
+    return this.refuse();
+  }
+
   private refuse(): number {
+    this.trapped++;
     this.refused++;
     this.injected++;
     return ABORTED;

@@ -192,16 +192,14 @@ export class LiveMmu {
     return 0;
   }
 
-  /** AT S1E1R: stage 1 alone. The IPA of `va`, or -1. */
-  addressTranslate(cpu: LiveCpu, va: number): number {
+  /**
+   * AT S1E1R or S1E1W: stage 1 alone. The IPA of `va`, or -1: stage 1 does not permit it, or else stage 2 faults on its walk,
+   * and `cpu.faultStage2` and `faultIpa` say so.
+   */
+  addressTranslate(cpu: LiveCpu, va: number, access: number = ACCESS_READ): number {
     if (Atomics.load(this.words, TLBI) !== cpu.tlbi) this.synchronise(cpu);
-    if (this.cachedStage1(cpu, va, ACCESS_READ)) return this.stage1Ipa;
-    const { faultIpa, faultStage2, faultS1ptw } = cpu;
-    const status = this.walkStage1(cpu, va);
-    cpu.faultIpa = faultIpa;
-    cpu.faultStage2 = faultStage2;
-    cpu.faultS1ptw = faultS1ptw;
-    return status === 0 ? this.walk.ipa : -1;
+    if (this.cachedStage1(cpu, va, access)) return this.stage1Ipa;
+    return this.walkStage1(cpu, va) === 0 && checkStage1(this.walk, access) === 0 ? this.walk.ipa : -1;
   }
 
   /** Stage 2 for a core: 0 and `pa2`, or a fault status code. */
