@@ -4,16 +4,19 @@ import { Latencies } from '@numalab/machine';
 import { imageWords, layOut, type MachineSpec, type Retired, type Submission, type Wire } from '@numalab/node-worker';
 import type { HypervisorHalf, Write } from '@numalab/protocols';
 import { Crashes, HypervisorCrash } from './crashes.ts';
+import { Intake } from './intake.ts';
+import { JournalCopies } from './journal-copies.ts';
 import { Membership } from './membership.ts';
 import { type JournalEntry, Order } from './order.ts';
 import { PageHashes } from './page-hashes.ts';
 import { type HostPort, ProtocolHost } from './protocol-host.ts';
-import { resolveWrite } from './resolve-write.ts';
 
 const CRASH: ReadonlySet<string> = new Set(['hyp-crash']);
+const FLIP: ReadonlySet<string> = new Set(['flip-journal']);
 /** What a FAULT message is for. */
 const BEGIN = 0;
 const END = 1;
+const FLIPS = 2;
 
 /**
  * A protocol that sets one timer after the other is called so often after the last write: a run must come to its end. Every
@@ -22,12 +25,6 @@ const END = 1;
 const TIMERS_AFTER_LAST_WRITE = 10_000;
 
 export type MakeSessions = (host: link.SessionHost) => link.SessionLayer;
-
-interface Waiting {
-  readonly from: number;
-  readonly core: number;
-  readonly submission: Submission;
-}
 
 /**
  * The order: numbers the trapped writes, journals them, and runs the hypervisor's half of the protocol. With `central`
@@ -45,27 +42,28 @@ export class HypervisorProcess extends link.Process {
   readonly sessions: link.SessionLayer;
   /** What became of planned faults here. */
   readonly tally: link.TallyKeeper = new link.TallyKeeper();
-  private readonly waiting: Waiting[] = [];
-  private holder: number;
-  private busy = false;
-  private now: Instant = 0 as Instant;
-  /** Submissions that wrote nothing (a CAS that compared unequal). */
-  withoutEffect = 0;
+  readonly intake: Intake;
+  /** Where it sits now. */
+  holder: number;
+  now: Instant = 0 as Instant;
 
   private readonly makeHalf: () => HypervisorHalf;
   readonly membership: Membership;
   private readonly crashes: Crashes | null;
+  private readonly copies: JournalCopies | null;
   /** When the schedule holds it up; null: never. */
   private readonly pauses: link.Pauses | null;
   /** What survives a crash of the hypervisor, beside the journal. */
   private readonly durable: Map<string, unknown> = new Map();
-  /** By node and core: the last write that it submitted. */
-  private readonly lastOf = new Map<number, JournalEntry>();
   /** Timers of the protocol since the last write came in. */
   private timers = 0;
   /** Counts the lives of the hypervisor. */
   epoch = 1;
   isUp = true;
+  /** The fault that ended its last life. */
+  private crashedBy = '';
+  /** Why it does not come back; '': it is up, or will be. */
+  lostFor = '';
 
   /**
    * `latencies` are those of `spec`, which whoever makes many of these keeps. `makeSessions`: what to talk through instead of
@@ -81,6 +79,7 @@ export class HypervisorProcess extends link.Process {
     this.spec = spec;
     this.makeHalf = makeHalf;
     this.membership = new Membership(this);
+    this.intake = new Intake(this);
     this.holder = spec.hypervisorNode;
     this.latencies = latencies;
     this.links = new link.Links(this.latencies, spec.nodes, spec.nodes + 1, spec.seed, spec.jitter, spec.schedule);
@@ -92,6 +91,10 @@ export class HypervisorProcess extends link.Process {
     const { faults } = spec;
     this.crashes = link.plans(faults, CRASH) ? new Crashes(faults!, spec.seed, this.id, this.tally) : null;
     for (const at of this.crashes?.moments() ?? []) this.postFault(at, BEGIN);
+    this.copies = link.plans(faults, FLIP)
+      ? new JournalCopies(faults!, spec.seed, this.id, this.order, this.tally, spec.bugs)
+      : null;
+    for (const [index, at] of this.copies?.moments().entries() ?? []) this.postFault(at, FLIPS, index);
   }
 
   private newSessions(): link.SessionLayer {
@@ -113,8 +116,13 @@ export class HypervisorProcess extends link.Process {
     return host;
   }
 
-  private postFault(at: number, action: number): void {
-    this.post(at as Instant, link.CLASS_LOCAL, this.id, link.FAULT, 0, action, 0, null);
+  private postFault(at: number, action: number, index = 0): void {
+    this.post(at as Instant, link.CLASS_LOCAL, this.id, link.FAULT, index, action, 0, null);
+  }
+
+  /** Plans something for itself that a crash makes void. */
+  postOwn(at: Instant, kind: number): void {
+    this.post(at, link.CLASS_LOCAL, this.id, kind, this.epoch, 0, 0, null);
   }
 
   private sessionHost(): link.SessionHost {
@@ -127,8 +135,10 @@ export class HypervisorProcess extends link.Process {
         this.post(arrival, link.CLASS_PROTOCOL, to, kind, frame.a, frame.b, 0, frame);
       },
       take: (from, kind, _a, b, body) => {
-        if (kind === link.SUBMIT) this.submitted({ from, core: b, submission: body as Submission });
-        else this.takeWire(from, body as Wire);
+        if (kind === link.SUBMIT) {
+          this.timers = 0;
+          this.intake.submitted({ from, core: b, submission: body as Submission });
+        } else this.takeWire(from, body as Wire);
         return true;
       },
       timerAt: (at, peer) => this.post(at, link.CLASS_LOCAL, this.id, link.SESSION_TIMER, peer, 0, 0, null),
@@ -185,7 +195,7 @@ export class HypervisorProcess extends link.Process {
   }
 
   /** Tells core `core` of a node that its write is over; 0: it wrote nothing. */
-  private answer(to: number, core: number, number: number, serial: number, old: readonly number[]): void {
+  answer(to: number, core: number, number: number, serial: number, old: readonly number[]): void {
     const body: Retired = { serial, old };
     this.sessions.send(to, link.RETIRE, number, core, body, this.now);
   }
@@ -200,10 +210,7 @@ export class HypervisorProcess extends link.Process {
     this.reach('retiring');
     this.answer(write.origin, entry.core, write.number, entry.serial, entry.old);
     this.reach('retired');
-    if (this.spec.serialisation === 'lock') {
-      this.busy = false;
-      this.takeLock();
-    }
+    this.intake.released();
   }
 
   // ---- the loop -------------------------------------------------------------------------------------------------------------
@@ -231,41 +238,45 @@ export class HypervisorProcess extends link.Process {
 
   private dispatchOrCrash(message: link.Message): void {
     try {
-      if (message.kind === link.FAULT) this.onFault(message.b);
-      else if (this.isUp || message.kind === link.NODE_DOWN) this.dispatch(message);
+      if (this.isUp || message.kind === link.NODE_DOWN || message.kind === link.FAULT) this.dispatch(message);
     } catch (error) {
       if (!(error instanceof HypervisorCrash)) throw error;
       this.crash(error);
     }
   }
 
-  private onFault(action: number): void {
-    if (action === BEGIN && this.isUp) this.reach('');
+  private onFault(action: number, index: number): void {
+    if (action === FLIPS) this.copies!.flip(index, this.now);
+    else if (action === BEGIN && this.isUp) this.reach('');
     else if (action === END) this.restart();
   }
 
   /** All that is in no journal is gone. Without a journal the hypervisor never comes back. */
   private crash({ name, spanPs }: HypervisorCrash): void {
     this.isUp = false;
-    this.waiting.length = 0;
-    this.busy = false;
-    this.lastOf.clear();
+    this.intake.forget();
     this.sessions.close();
     // Bugs 45 and 48: the journal's end was never written through, of writes that are over, or of those that nodes have heard of.
     if (this.spec.bugs.includes('45')) this.order.loseLast();
     if (this.spec.bugs.includes('48')) while (this.order.journal.at(-1)?.retired === -1) this.order.loseLast();
-    if (!this.spec.journal) return;
-    this.tally.repaired(name);
+    if (!this.spec.journal) {
+      this.lostFor = 'it keeps no journal';
+      return;
+    }
+    this.crashedBy = name;
     this.postFault(this.now + spanPs, END);
   }
 
   private restart(): void {
     const { order, spec } = this;
+    this.lostFor = this.copies?.read() ?? '';
+    if (this.lostFor !== '') return;
     this.isUp = true;
+    this.tally.repaired(this.crashedBy);
     this.epoch++;
     this.pageHashes = null;
     order.rebuild();
-    for (const entry of order.journal) this.lastOf.set(this.coreOf(entry.write.origin, entry.core), entry);
+    this.intake.recall(order.journal);
     this.membership.recover();
     const nodes = Array.from({ length: spec.nodes }, (_, node) => node);
     this.sessions.restart(this.epoch, nodes, this.now);
@@ -277,17 +288,13 @@ export class HypervisorProcess extends link.Process {
     this.host.dispatched = this.order.journal.length;
   }
 
-  private coreOf(node: number, core: number): number {
-    return node * this.spec.coresPerNode + core;
-  }
-
   private dispatch(message: link.Message): void {
     const { a, b, from, body } = message;
     switch (message.kind) {
       case link.SUBMIT:
       case link.FRAME:
         this.sessions.receive(from, body as link.Frame, this.now);
-        if (this.waiting.length > 0) this.takeNext();
+        if (this.intake.isWaiting) this.intake.takeNext();
         break;
       case link.SESSION_TIMER:
         this.sessions.timeout(a, this.now);
@@ -310,75 +317,25 @@ export class HypervisorProcess extends link.Process {
         this.sessions.close();
         break;
       case link.GRANTED:
-        if (a === this.epoch) this.take(this.waiting.shift()!);
+        if (a === this.epoch) this.intake.granted();
+        break;
+      case link.JOURNALLED:
+        if (a === this.epoch) this.intake.recorded();
+        break;
+      case link.FAULT:
+        this.onFault(b, a);
         break;
       default:
         assert(false, `the hypervisor knows no message of kind ${message.kind}`);
     }
   }
 
-  /** A trapped write has come in. Where messages pile up already it waits, and its core with it. */
-  private submitted(submitted: Waiting): void {
-    this.timers = 0;
-    if (this.isKnown(submitted)) return;
-    this.reach('received');
-    if (this.spec.serialisation === 'central' && this.waiting.length === 0 && this.isReady) {
-      this.take(submitted);
-      return;
-    }
-    this.waiting.push(submitted);
-    this.takeNext();
-  }
-
-  /** What a core hands in again is answered if it is over, and waits if it is not. */
-  private isKnown({ from, core, submission: { serial } }: Waiting): boolean {
-    const entry = this.lastOf.get(this.coreOf(from, core));
-    if (entry?.serial !== serial) {
-      return this.waiting.some((other) => other.from === from && other.core === core);
-    }
-    if (entry.retired >= 0) this.answer(from, core, entry.write.number, serial, entry.old);
-    return true;
-  }
-
-  private get isReady(): boolean {
-    return !this.sessions.isCongested && !this.membership.isRecovering;
-  }
-
-  takeNext(): void {
-    if (this.spec.serialisation === 'lock') this.takeLock();
-    else while (this.waiting.length > 0 && this.isReady) this.take(this.waiting.shift()!);
-  }
-
-  /** The next waiting core gets the lock: its line moves there first. */
-  private takeLock(): void {
-    const next = this.waiting[0];
-    if (this.busy || next === undefined || this.membership.isRecovering) return;
-    this.busy = true;
-    const time = (this.now + this.latencies.linePs(this.holder, next.from)) as Instant;
-    this.holder = next.from;
-    this.post(time, link.CLASS_LOCAL, this.id, link.GRANTED, this.epoch, 0, 0, null);
-  }
-
-  private take({ from, core, submission }: Waiting): void {
-    const { order } = this;
-    const { word, words, old, writes } = resolveWrite(order, submission);
-    if (!writes) {
-      this.withoutEffect++;
-      this.answer(from, core, 0, submission.serial, old);
-      if (this.spec.serialisation === 'lock') {
-        this.busy = false;
-        this.takeLock();
-      }
-      return;
-    }
-    const entry = order.append(word, words, old, from, core, submission, this.now);
-    this.lastOf.set(this.coreOf(from, core), entry);
-    if (this.trace !== null) {
-      const body: link.NumberedBody = { core, serial: submission.serial, words };
-      this.trace.add(this.now, link.TRACE_NUMBERED, this.id, entry.write.number, word, from, body);
-    }
-    this.reach('journalled');
-    this.host.write(entry.write);
+  /** Whom or what it waits for, in words. */
+  waits(): readonly string[] {
+    if (this.lostFor !== '') return [`the hypervisor is down for good: ${this.lostFor}`];
+    if (!this.isUp) return ['the hypervisor is down'];
+    const { membership, host, intake } = this;
+    return [...membership.waits(), ...(membership.isRecovering ? [] : host.waits()), ...intake.waits()];
   }
 
   /** The journal, in order. */

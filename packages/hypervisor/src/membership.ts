@@ -33,9 +33,16 @@ export class Membership {
     return this.missing !== null;
   }
 
-  /** In words: whom a recovery waits for. */
-  get waitsFor(): readonly number[] {
-    return [...(this.missing ?? [])];
+  /** Whom a recovery, a node that returns, or a write that is all but over waits for, in words. */
+  waits(): readonly string[] {
+    const waits: string[] = [];
+    if (this.missing !== null) waits.push(`the recovery waits for node ${[...this.missing].join(', ')}`);
+    if (this.catchingUp.size > 0) waits.push(`node ${[...this.catchingUp].join(', ')} has not caught up`);
+    if (this.down.size > 0) waits.push(`node ${[...this.down].join(', ')} is down`);
+    if (this.held.length > 0) {
+      waits.push(`write ${this.held.map(({ number }) => number).join(', ')} waits for the node of the primary`);
+    }
+    return waits;
   }
 
   /** Whether a write may be over now; if not it will be later. */
@@ -151,6 +158,6 @@ export class Membership {
       else hypervisor.retire(write);
     }
     for (const [node, epoch] of this.joined) this.sendStart(node, epoch);
-    hypervisor.takeNext();
+    hypervisor.intake.takeNext();
   }
 }

@@ -58,6 +58,11 @@ export class Order {
     this.journal.pop();
   }
 
+  /** What is read back as entry `number` of the journal is this. */
+  replace(number: number, record: Omit<JournalEntry, 'numbered' | 'retired'>): void {
+    this.journal[number - 1] = { ...this.journal[number - 1]!, ...record };
+  }
+
   /** As journal and image have it: what a hypervisor that has begun anew goes by. */
   rebuild(): void {
     this.changed.clear();

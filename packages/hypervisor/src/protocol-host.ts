@@ -86,6 +86,17 @@ export class ProtocolHost implements HypervisorContext {
     return this.nextAsk - 1;
   }
 
+  /** What its handlers wait for, in words. */
+  waits(): readonly string[] {
+    const waits = [...this.asked].map(
+      ([ask, { missing }]) =>
+        `the protocol waits for the answer of node ${[...missing].join(', ')} to its question ${ask}`,
+    );
+    if (this.pendingOperations > 0)
+      waits.push(`${this.pendingOperations} of its stores and invalidations are not over`);
+    return waits;
+  }
+
   // ---- events -----------------------------------------------------------------------------------------------------------
 
   write(write: Write): void {

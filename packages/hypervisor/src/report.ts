@@ -11,6 +11,10 @@ export interface HypervisorReport {
   /** The text after all numbered writes, where it differs from the image at boot: word offset from `_text` to value. */
   readonly reference: ReadonlyMap<number, number>;
   readonly withoutEffect: number;
+  /** Whom or what it waits for at the end, in words: for the account of a run that hangs. */
+  readonly waits: readonly string[];
+  /** Why it never came back after a crash; '': it did. */
+  readonly lostFor: string;
   /** What became of planned faults. */
   readonly faults: FaultTally;
 }
@@ -29,7 +33,9 @@ export const hypervisorReportOf = (hypervisor: HypervisorProcess): HypervisorRep
     events: hypervisor.eventCount,
     journal: hypervisor.journal,
     reference: hypervisor.order.changes(),
-    withoutEffect: hypervisor.withoutEffect,
+    withoutEffect: hypervisor.intake.withoutEffect,
+    waits: hypervisor.waits(),
+    lostFor: hypervisor.lostFor,
     faults: hypervisor.tally.tally(),
   };
 };

@@ -78,6 +78,8 @@ export const FAULT = 41;
 export const RESUME_CORE = 42;
 /** To itself: the next pages of the scrubber's a-th beginning are due. */
 export const SCRUB = 43;
+/** To itself, the hypervisor: a record of the journal is safe. a: its life. */
+export const JOURNALLED = 44;
 
 export const KIND_NAMES: Readonly<Record<number, string>> = {
   1: 'read-line',
@@ -120,6 +122,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   41: 'fault',
   42: 'resume-core',
   43: 'scrub',
+  44: 'journalled',
 };
 
 /** Operations of {@link MAINTAIN}. */

@@ -207,6 +207,11 @@ export class El2 {
     if (next !== undefined) this.node.wakeLater(next, cpu.time);
   }
 
+  /** Whether a core waits for the lock of this node's tables. */
+  awaitsLock(cpu: Vcpu): boolean {
+    return this.waiting.includes(cpu);
+  }
+
   get isLocked(): boolean {
     return this.locked;
   }

@@ -136,6 +136,8 @@ export class NodeProcess extends link.Process {
   private readonly pauses: readonly (link.Pauses | null)[] | null;
   private now = 0;
   stopped = false;
+  /** See `NodeReport.unheard`. */
+  unheard: ReturnType<link.Sessions['waits']> = [];
   private timersLeft = TIMERS_AFTER_WORK;
   private watchdogSet = false;
   /** Bug 41; and whether what comes in now finds the agent's queue full. */
@@ -609,6 +611,11 @@ export class NodeProcess extends link.Process {
     }
   }
 
+  /** Whether EL2 has stopped a core, and not let it go on. */
+  isStopped(cpu: Vcpu): boolean {
+    return cpu.halted || this.haltedInEl2.includes(cpu);
+  }
+
   /** All cores stand still: those that are still to stop have stopped. */
   countStanding(at: number): void {
     if (!this.halting) return;
@@ -842,7 +849,7 @@ export class NodeProcess extends link.Process {
         break;
       case link.STOP:
         this.stop(time);
-        if (a === 1) this.sessions.close();
+        if (a === 1) this.giveUpSessions();
         break;
       case link.WAKE:
         this.wake(b, time);
@@ -899,6 +906,12 @@ export class NodeProcess extends link.Process {
     if (!this.stopped) this.scrubber?.finish(at);
     this.stopped = true;
     for (const cpu of this.cpus) if (cpu.mode === MODE_WALK) cpu.schedule(Infinity);
+  }
+
+  /** The run gives up: nothing is sent again any more. */
+  private giveUpSessions(): void {
+    if (this.unheard.length === 0) this.unheard = this.sessions.waits();
+    this.sessions.close();
   }
 
   /** Hash of all that happened on this node: messages, and what its cores fetched. */

@@ -82,6 +82,10 @@ export interface NodeReport {
   } | null;
   /** Cores that wait although nothing is left to happen: a hang. */
   readonly waits: readonly Wait[];
+  /** `up`, or what keeps it from that. */
+  readonly state: string;
+  /** Messages that nobody had acknowledged when the run gave up, by receiver. */
+  readonly unheard: readonly { readonly peer: number; readonly pending: number }[];
   /** Locks of the kernel, which node 0 keeps, and the cores that hold them. */
   readonly locks: readonly { readonly lock: number; readonly cpu: number }[];
   /** Requests for table pages that the pool could not meet, and how many of them EL2 made known. */
@@ -218,6 +222,8 @@ export const reportOf = (node: NodeProcess, figures = true): NodeReport => {
     translationsChecked: (node.tableOps?.translations ?? 0) + node.maintenance.linesChecked,
     stage2: figures ? stage2Of(node) : null,
     waits: waitsOf(node),
+    state: node.life?.state ?? 'up',
+    unheard: node.unheard,
     locks: node.locks.holders().map(({ lock, node: at, core }) => ({ lock, cpu: at * node.spec.coresPerNode + core })),
     poolFailures: node.tables?.pool.failures ?? 0,
     poolFailuresReported: (node.host?.recycled ?? 0) + node.el2.exhaustions,

@@ -95,6 +95,8 @@ export interface MachineSpec {
   readonly serialisation: 'central' | 'lock';
   /** The hypervisor keeps a journal, from which it recovers. */
   readonly journal: boolean;
+  /** Until a record of it is safe, before any node hears of the write. */
+  readonly recordPs: number;
   /** In this time every node's copy of the text is scrubbed once; 0: never. */
   readonly scrubPs: number;
   readonly workload: WorkloadSpec;

@@ -72,6 +72,12 @@ export class TextPages {
     }
   }
 
+  /** The page that a core waits for; -1: none. */
+  waitedFor(cpu: AgentCpu): number {
+    for (const [page, waiting] of this.waiting) if (waiting.includes(cpu)) return page;
+    return -1;
+  }
+
   /** See `NodeContext.unmap`. */
   *unmap(cpu: AgentCpu, page: number): Step<void> {
     if (this.stateOf(page) === 'unmapped') return;

@@ -1,4 +1,11 @@
-import { type FaultKind, type FaultPlan, type FaultSpec, type FaultTally, joinTallies } from '@numalab/interconnect';
+import {
+  type FaultCounts,
+  type FaultKind,
+  type FaultPlan,
+  type FaultSpec,
+  type FaultTally,
+  joinTallies,
+} from '@numalab/interconnect';
 import type { Finding } from '@numalab/node-worker';
 import type { Judgement } from './judge.ts';
 
@@ -26,7 +33,7 @@ export interface FaultResult {
 }
 
 /** Kinds that cost something which has been done again by the end, or the run would not have come to it. */
-const MADE_GOOD: ReadonlySet<string> = new Set(['drop', 'corrupt', 'flip-message', 'partition', 'crash', 'hyp-crash']);
+const MADE_GOOD: ReadonlySet<string> = new Set(['drop', 'corrupt', 'flip-message', 'partition', 'crash']);
 
 /** Rules that a fault which nothing survives can break. */
 const BREAKS: Readonly<Partial<Record<FaultKind, readonly string[]>>> = {
@@ -55,16 +62,24 @@ const BREAKS: Readonly<Partial<Record<FaultKind, readonly string[]>>> = {
   'flip-tlb': ['R1', 'R2', 'R3', 'R4', 'R5', 'R6', 'X1', 'K1', 'E1', 'T4', 'T5', 'L1'],
   'flip-l1i': ['R3', 'R4', 'R5', 'R6', 'X1', 'T5'],
   'hyp-crash': ['R1', 'R2', 'R5', 'X1', 'L1'],
+  'flip-journal': ['R1', 'R2', 'R5', 'X1', 'L1'],
 };
 
 /**
- * Where copies are scrubbed, what flipped in one is right again at the end, or the scrubber is wrong.
+ * Where copies are scrubbed, what flipped in one is right again at the end, or the scrubber is wrong. A flip in the journal
+ * breaks what it does only if somebody says that it cannot be made good: else its damage was not noticed, or not well repaired.
  * A finding of L1 has the moment from which somebody waits, which may be before the fault that keeps him waiting.
  */
-const explains = (fault: FaultSpec, firstPs: number, { id, timePs }: Finding, scrubbed: boolean): boolean =>
+const explains = (
+  fault: FaultSpec,
+  { firstPs, detected, repaired }: FaultCounts,
+  { id, timePs }: Finding,
+  scrubbed: boolean,
+): boolean =>
   !fault.survivable &&
   (BREAKS[fault.kind]?.includes(id) ?? false) &&
   !(scrubbed && fault.kind === 'flip-replica' && id === 'R1') &&
+  !(fault.kind === 'flip-journal' && detected === repaired) &&
   (id === 'L1' || timePs <= 0 || timePs >= firstPs);
 
 const outcomeOf = (
@@ -72,9 +87,12 @@ const outcomeOf = (
   counts: { readonly fired: number; readonly detected: number; readonly repaired: number },
   broke: readonly string[],
   hangs: boolean,
+  isStuck: boolean,
 ): FaultOutcome => {
   if (counts.fired === 0) return 'not fired';
   if (broke.includes('L1') || hangs) return 'fatal';
+  // It never came back, and somebody waited for it.
+  if (kind === 'hyp-crash' && counts.repaired < counts.fired && isStuck) return 'fatal';
   if (broke.length > 0) return counts.detected > 0 ? 'detected' : 'silent';
   if (counts.repaired > 0 || MADE_GOOD.has(kind)) return 'repaired';
   return counts.detected > 0 ? 'detected' : 'masked';
@@ -99,18 +117,19 @@ export const bookFaults = (
   for (const finding of judgement.violations) {
     const culprits = plan.faults.filter((fault) => {
       const counts = tally.get(fault.name);
-      return counts !== undefined && counts.fired > 0 && explains(fault, counts.firstPs, finding, scrubbed);
+      return counts !== undefined && counts.fired > 0 && explains(fault, counts, finding, scrubbed);
     });
     if (culprits.length === 0) left.push(finding);
     for (const { name } of culprits) broken.set(name, (broken.get(name) ?? new Set()).add(finding.id));
   }
+  const isStuck = judgement.violations.some(({ id }) => id === 'L1');
   const hangs = left.some(({ id }) => id === 'L1');
   const faults = plan.faults.map((fault): FaultResult => {
     const { name, kind, survivable } = fault;
     const counts = tally.get(name) ?? { fired: 0, detected: 0, repaired: 0, firstPs: -1 };
     const broke = [...(broken.get(name) ?? [])].sort();
     const { fired, detected, repaired, firstPs } = counts;
-    const outcome = outcomeOf(fault, counts, broke, hangs);
+    const outcome = outcomeOf(fault, counts, broke, hangs, isStuck);
     return { name, kind, survivable, outcome, fired, timePs: fired > 0 ? firstPs : null, detected, repaired, broke };
   });
   if (expect.length > 0 || left.length === judgement.violations.length) return { judgement, faults };

@@ -16,14 +16,28 @@ const highestStored = ({ applied }: NodeReport): number => {
   return highest;
 };
 
+/** What is wrong with a node as a whole, in words. */
+const stateOf = ({ id, state, unheard }: NodeReport, hypervisor: number): string[] => [
+  ...(state === 'up' ? [] : [`node ${id} is ${state}`]),
+  ...unheard.map(
+    ({ peer, pending }) =>
+      `${peer === hypervisor ? 'the hypervisor' : `node ${peer}`} has not acknowledged messages of node ${id}: ${pending}`,
+  ),
+];
+
 /** Who keeps a core waiting, as far as anybody knows. */
 class Blame {
   private readonly waits: readonly Wait[];
   private readonly holders = new Map<number, number>();
   private readonly behind: string;
+  /** What keeps the order and the nodes, as far as they know. */
+  private readonly order: string;
   private readonly open = new Map<number, number>();
 
-  constructor(nodes: readonly NodeReport[], { journal }: HypervisorReport) {
+  constructor(nodes: readonly NodeReport[], { journal, waits }: HypervisorReport) {
+    this.order = [...waits, ...nodes.flatMap((node) => stateOf(node, nodes.length))]
+      .map((text) => `; ${text}`)
+      .join('');
     this.waits = nodes.flatMap((node) => node.waits);
     for (const node of nodes) for (const { lock, cpu } of node.locks) this.holders.set(lock, cpu);
     for (const { write, retired } of journal) {
@@ -40,17 +54,18 @@ class Blame {
 
   /** `the lock patch_lock, which CPU 1 holds`. */
   of(wait: Wait): string {
-    const { what, lock, word } = wait;
+    const { what, lock, word, isInEl2 } = wait;
     if (lock >= 0) {
       const holder = this.holders.get(lock);
       return holder === undefined ? what : `${what}, which CPU ${holder} holds`;
     }
     if (word >= 0) {
       const number = this.open.get(word);
-      if (number === undefined) return `${what}, which the order does not have`;
+      if (number === undefined) return `${what}, which the order does not have${this.order}`;
       const behind = this.behind === '' ? 'every node has applied it' : this.behind;
-      return `${what} (write ${number}, numbered and not retired; ${behind})`;
+      return `${what} (write ${number}, numbered and not retired; ${behind}${this.order})`;
     }
+    if (isInEl2) return `${what}${this.order}`;
     const deaf = this.waits.filter(({ interrupters }) => interrupters.includes(wait.cpu));
     if (wait.cpu >= 0 && deaf.length > 0) return `${what}; ${deaf.map(nameOf).join(', ')} has not taken it`;
     return what;
@@ -66,7 +81,7 @@ export const judgeProgress = (
   nodes: readonly NodeReport[],
   hypervisor: HypervisorReport,
 ): { readonly findings: readonly Finding[]; readonly tests: number } => {
-  const findings: Finding[] = nodes.flatMap((node) => node.findings.filter(({ id }) => id === 'L1'));
+  const findings: Finding[] = [];
   const waits = nodes.flatMap((node) => node.waits);
   let tests = 0;
   for (const { id, times, waits: own } of nodes) {
@@ -79,12 +94,16 @@ export const judgeProgress = (
   }
   if (waits.length > 0) {
     const blame = new Blame(nodes, hypervisor);
-    for (const wait of waits.slice(0, 8)) {
+    // Of a write most is known.
+    const telling = [...waits].sort((x, y) => Number(y.word >= 0) - Number(x.word >= 0));
+    for (const wait of telling.slice(0, 8)) {
       const since = wait.since < 0 ? '' : ` since ${ns(wait.since)}`;
       const where = wait.word < 0 ? '' : `, ${place(wait.word)}`;
       const message = `${nameOf(wait)} waits for ever${since} for ${blame.of(wait)}${where}`;
       findings.push({ id: 'L1', message, timePs: Math.max(0, wait.since) });
     }
   }
+  // Who waits for whom comes first; what a node alone could say of it, behind.
+  for (const node of nodes) findings.push(...node.findings.filter(({ id }) => id === 'L1'));
   return { findings, tests: Math.max(tests, nodes.length) };
 };

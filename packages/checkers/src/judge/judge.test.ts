@@ -130,7 +130,18 @@ describe('rules that nodes report', () => {
 
   it('L1 is broken by a core that never ended its task, unless the run was cut off', () => {
     const input = withNode(good, 0, () => ({
-      waits: [{ cpu: 1, node: 0, what: 'the lock patch_lock', since: -1, word: -1, lock: 1, interrupters: [] }],
+      waits: [
+        {
+          cpu: 1,
+          node: 0,
+          what: 'the lock patch_lock',
+          since: -1,
+          word: -1,
+          isInEl2: false,
+          lock: 1,
+          interrupters: [],
+        },
+      ],
       locks: [{ lock: 1, cpu: 3 }],
     }));
     isBroken(input, 'L1', 'CPU 1 waits for ever for the lock patch_lock, which CPU 3 holds');

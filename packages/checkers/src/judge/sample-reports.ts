@@ -118,6 +118,8 @@ export const sampleInput = (
           : [],
       ),
       waits: [],
+      state: 'up',
+      unheard: [],
       locks: [],
       poolFailures: 0,
       poolFailuresReported: 0,
@@ -136,6 +138,7 @@ export const sampleInput = (
       numbered: begin,
       retired: end,
     })),
+    waits: [],
   } as unknown as HypervisorReport;
   return {
     spec: { strategy: 'stage2', guarantee, nodes, coresPerNode: CORES, granule: '4K' } as unknown as MachineSpec,

@@ -155,7 +155,7 @@ export const BROADCAST: readonly BugEntry[] = [
   },
   {
     id: '56',
-    title: 'the checksum of a frame covers its head, not its payload',
+    title: 'a checksum covers the head of a frame, or of a record of the journal, not its payload',
     origin: DERIVED,
     rule: 'R1',
     seed: 2,

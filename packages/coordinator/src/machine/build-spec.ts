@@ -161,6 +161,7 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
     hypervisorNode: hypervisor.node,
     serialisation: hypervisor.serialisation,
     journal: hypervisor.journal,
+    recordPs: hypervisor.recordTime,
     scrubPs: strategy === 'stage2' ? (hypervisor.scrub ?? 0) : 0,
     bugs: overrides.strategy === 'none' ? [] : scenario.bugs,
     nestedTlb: machine.caches.nested,

@@ -1,6 +1,7 @@
 import { LARGEST_DISTANCE, type LatencyProfile } from '@numalab/machine';
 import type { PreparedMachine } from '../machine/build-spec.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { formatDuration } from '../scenario/units.ts';
 
 interface Sourced {
   readonly name: string;
@@ -54,6 +55,10 @@ export const assumptionsOf = (scenario: Scenario, { spec, notes }: PreparedMachi
     list.push('vCPUs of other nodes fetch the words being written (workload.probe), more often than kernels do');
   if (spec.strategy === 'stage2') {
     list.push('EL2 applies writes in a context of its own on each node, which takes no time from the vCPUs');
+  }
+  if (spec.strategy === 'stage2' && spec.journal) {
+    const record = spec.recordPs === 0 ? 'takes no time' : `takes ${formatDuration(spec.recordPs)}`;
+    list.push(`a record of the hypervisor’s journal ${record} (hypervisor.recordTime, which nothing published gives)`);
   }
   if (spec.scrubPs > 0) {
     list.push(

@@ -49,7 +49,11 @@ export const describeScenario = (scenario: Scenario): Record<string, unknown> =>
       writers: kernel.writers.map(describeWriter),
     },
     replication: scenario.replication,
-    hypervisor: { ...hypervisor, scrub: hypervisor.scrub === null ? null : formatDuration(hypervisor.scrub) },
+    hypervisor: {
+      ...hypervisor,
+      recordTime: formatDuration(hypervisor.recordTime),
+      scrub: hypervisor.scrub === null ? null : formatDuration(hypervisor.scrub),
+    },
     interconnect: { ...links, jitter: jitter1024 / 1024, bandwidth: formatBandwidth(bandwidth) },
     workload: { duration: formatDuration(durationPs), ...otherWork },
     faults: scenario.faults.map(describeFault),

@@ -1,6 +1,6 @@
 import { Random } from '@numalab/base';
 import { DESCRIPTOR_FIELDS, FAULT_KINDS, type FaultKind, HYPERVISOR_STEPS, MATCHES } from '@numalab/interconnect';
-import { BUILT_FAULTS, type FaultShape, survivableKinds } from './resolve-faults.ts';
+import { type FaultShape, possibleKinds, survivableKinds } from './resolve-faults.ts';
 import type { Fault } from './scenario.ts';
 
 /** What a draw depends on beside the seed. */
@@ -125,7 +125,7 @@ const DRAWS: Readonly<Record<FaultKind, (random: Random, options: SwarmOptions) 
  */
 export const drawFaults = (options: SwarmOptions, seed: number): readonly Fault[] => {
   if (new Random(seed, 'swarm').chance(...CALM_CHANCE)) return [];
-  const all = (options.kinds ?? FAULT_KINDS).filter((kind) => BUILT_FAULTS.has(kind));
+  const all = possibleKinds(options.kinds ?? FAULT_KINDS, options);
   const kinds = options.unrestricted === true ? all : survivableKinds(all, options);
   const faults: Fault[] = [];
   for (const kind of kinds) {

@@ -1,6 +1,5 @@
 import {
   DESCRIPTOR_FIELDS,
-  FAULT_KINDS,
   type FaultKind,
   type FaultSpec,
   HYPERVISOR_STEPS,
@@ -125,11 +124,12 @@ const checkWhen = (fault: Fault, problem: FaultProblem): void => {
   if (given.length === 0 && during === null) problem('kind', `${kind} needs one of at, nth, probability, during`);
 };
 
-const checkWhat = (fault: Fault, place: Place, { nodes }: FaultShape, problem: FaultProblem): void => {
+const checkWhat = (fault: Fault, place: Place, { nodes, journal }: FaultShape, problem: FaultProblem): void => {
   const { kind, factor, memory } = fault;
   if (fault.for !== null && SPANS[kind] === undefined && !WINDOW_FAULTS.has(kind)) {
     problem('for', `${kind} lasts no time`);
   }
+  if (kind === 'flip-journal' && !journal) problem('kind', 'hypervisor.journal is false: there is no journal to hit');
   if (factor !== null && kind !== 'slow-node') problem('factor', `is for slow-node, not ${kind}`);
   if (memory === 'lost' && kind !== 'crash') problem('memory', `is for crash, not ${kind}`);
   if (memory === 'lost' && (place.node === 0 || nodes === 1)) {
@@ -141,17 +141,18 @@ const checkWhat = (fault: Fault, place: Place, { nodes }: FaultShape, problem: F
 };
 
 const survives = (kind: FaultKind, { ecc, journal }: FaultShape): boolean => {
-  if (kind === 'flip-replica') return ecc === 'secded';
+  if (kind === 'flip-replica' || kind === 'flip-journal') return ecc === 'secded';
   if (kind === 'hyp-crash') return journal;
   return !['tlbi-lost', 'maint-lost', 'flip-descriptor', 'flip-tlb', 'flip-l1i'].includes(kind);
 };
 
-/** Kinds that happen so far. */
-export const BUILT_FAULTS: ReadonlySet<string> = new Set(FAULT_KINDS.filter((kind) => kind !== 'flip-journal'));
+/** Kinds that such a machine can be hit by. */
+export const possibleKinds = (kinds: readonly FaultKind[], { journal }: FaultShape): FaultKind[] =>
+  kinds.filter((kind) => journal || kind !== 'flip-journal');
 
 /** Kinds that `hunt` and `campaign` draw by themselves for such a machine. */
 export const survivableKinds = (kinds: readonly FaultKind[], shape: FaultShape): FaultKind[] =>
-  kinds.filter((kind) => BUILT_FAULTS.has(kind) && survives(kind, shape));
+  possibleKinds(kinds, shape).filter((kind) => survives(kind, shape));
 
 /** What names a fault in reports and its random stream: all that it says, and nothing else. */
 const nameOf = (fault: Fault): string => {
@@ -173,8 +174,6 @@ const nameOf = (fault: Fault): string => {
 
 /** One fault as the machine wants it; calls `problem` if it makes no sense. Draws nothing. */
 export const faultSpec = (fault: Fault, shape: FaultShape, problem: FaultProblem): FaultSpec => {
-  if (!BUILT_FAULTS.has(fault.kind))
-    problem('kind', `${fault.kind} is not built yet; there are ${[...BUILT_FAULTS].join(', ')}`);
   const place = placeOf(fault, shape, problem);
   checkWhen(fault, problem);
   checkWhat(fault, place, shape, problem);

@@ -163,6 +163,16 @@ const checkSchedule = (input: ScenarioInput, machine: MachineScenario, context: 
   }
 };
 
+const checkHypervisor = (
+  { journal, recordTime, scrub }: ScenarioInput['hypervisor'],
+  context: ResolveContext,
+): void => {
+  if (scrub !== null && context.mode === 'live') context.fail(['hypervisor', 'scrub'], 'is for sim');
+  if (recordTime === 0) return;
+  if (context.mode === 'live') context.fail(['hypervisor', 'recordTime'], 'is for sim');
+  if (!journal) context.fail(['hypervisor', 'recordTime'], 'hypervisor.journal is false: nothing is recorded');
+};
+
 /** Works out everything that depends on other keys, on files or on the mode. Throws InputError. */
 export const resolveScenario = (
   input: ScenarioInput,
@@ -175,7 +185,7 @@ export const resolveScenario = (
   if (input.hypervisor.node >= machine.nodes) {
     context.fail(['hypervisor', 'node'], `${input.hypervisor.node} is beyond the last of ${machine.nodes} nodes`);
   }
-  if (input.hypervisor.scrub !== null && context.mode === 'live') context.fail(['hypervisor', 'scrub'], 'is for sim');
+  checkHypervisor(input.hypervisor, context);
   if (input.replication.strategy === 'stage1') checkStage1(machine, context);
   checkSchedule(input, machine, context);
   const { duration, ...workload } = input.workload;

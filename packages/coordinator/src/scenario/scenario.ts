@@ -161,6 +161,8 @@ export interface HypervisorScenario {
   readonly node: number;
   readonly serialisation: 'central' | 'lock';
   readonly journal: boolean;
+  /** Picoseconds until a record of the journal is safe. */
+  readonly recordTime: number;
   /** Picoseconds in which every copy of the text is scrubbed once; null: never. */
   readonly scrub: number | null;
 }

@@ -46,6 +46,9 @@ const hypervisorSchema = z
       .default('central')
       .describe('central: the worker orders writes; lock: the trapping CPU takes a lock and does the work'),
     journal: flag().default(true).describe('Keep a journal of writes'),
+    recordTime: duration({ min: 0, max: 1e9, text: '0 to 1ms' })
+      .default(0)
+      .describe('Until a record of the journal is safe, both copies of it; no node hears of a write before'),
     scrub: duration({ min: 1e6, max: 1e15, text: '1us to 1000s' })
       .nullable()
       .default(null)
