@@ -90,7 +90,7 @@ function* remapped(host: HostStage2, ipa: number, faulted: Generator<TableOp, nu
 export class El2 {
   private readonly node: NodeProcess;
   private locked = false;
-  private readonly waiting: Vcpu[] = [];
+  readonly waiting: Vcpu[] = [];
   readonly times: WriteTimes[] = [];
   trapped = 0;
   refused = 0;
@@ -205,11 +205,6 @@ export class El2 {
     const agent = this.node.life?.isCatchingUp === true ? this.waiting.indexOf(this.node.agentCpu) : 0;
     const [next] = agent < 0 ? [] : this.waiting.splice(agent, 1);
     if (next !== undefined) this.node.wakeLater(next, cpu.time);
-  }
-
-  /** Whether a core waits for the lock of this node's tables. */
-  awaitsLock(cpu: Vcpu): boolean {
-    return this.waiting.includes(cpu);
   }
 
   get isLocked(): boolean {

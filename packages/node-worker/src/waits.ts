@@ -32,7 +32,7 @@ const whatOf = (node: NodeProcess, cpu: Vcpu): string => {
   if (cpu.trappedAt >= 0 && cpu.trappedWord >= 0) return `the write to word ${cpu.trappedWord} to be retired`;
   const page = node.textPages.waitedFor(cpu);
   if (page >= 0) return `page ${page}, which EL2 has unmapped, to be mapped`;
-  if (node.el2.awaitsLock(cpu)) return 'the lock of the stage-2 tables';
+  if (node.el2.waiting.includes(cpu)) return 'the lock of the stage-2 tables';
   if (node.isStopped(cpu)) return 'EL2 to let it go on: every core of the node is stopped';
   if (cpu.mode === MODE_PARKED) return 'its release from stop_machine';
   if (cpu.wanted >= 0) return `the lock ${LOCK_NAMES[cpu.wanted]}`;
