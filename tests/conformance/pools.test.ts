@@ -44,13 +44,13 @@ describe('a node whose pool is exhausted', () => {
     // EL2 unmaps a page of constants and maps it again: that splits their 2 MiB block, which takes a page for the table.
     const setup = (faults: string): Setup => ({
       set: ['workload.duty=0.5', 'workload.mmio=0.2', `faults=[${faults}]`],
-      meddle: ({ nodes }) => {
-        const { textPages, cpus } = nodes[1]!;
+      meddle: (machine) => {
+        const { textPages, cpus } = machine.nodes[1]!;
         const task = function* (): Step<void> {
           yield textPages.unmap(cpus[0]!, CONSTANTS);
           yield textPages.map(cpus[0]!, CONSTANTS, 'own');
         };
-        nodes[1]!.startTask(cpus[0]!, task, 50e6);
+        machine.startTask(1, 0, task, 50e6);
       },
     });
     const good = await runAndKeep(setup(''));

@@ -59,7 +59,7 @@ const onNode1 = async <Result>(
       const task = function* (): Step<void> {
         result = yield* body({ node, kernel, store });
       };
-      node.startTask(cpu, task, 5e6);
+      built.startTask(1, 0, task, 5e6);
     },
   });
   return { judged, machine: machine! as InlineMachine, result: result! };

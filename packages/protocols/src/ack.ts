@@ -12,7 +12,12 @@ export const ack: Protocol = {
   name: 'ack',
   description: 'broadcast, retire when every node has applied, maintained and acknowledged',
   guarantee: 'completed',
-  cost: { messages: (nodes) => 2 * nodes, tlbis: () => 0, stall: 'none; the writer waits for the slowest node' },
+  cost: {
+    messages: (nodes) => 2 * nodes,
+    tlbis: () => 0,
+    stall: 'none; the writer waits for the slowest node',
+    stallNs: 0,
+  },
   hypervisor(bugs = []) {
     const [isEarly, isLease, isRetry] = ['10', '44', '59'].map((id) => bugs.includes(id));
     const open = new Map<number, { readonly write: Write; readonly missing: Set<number> }>();

@@ -16,6 +16,7 @@ export const bbm: Protocol = {
     messages: (nodes) => 4 * nodes,
     tlbis: (nodes) => 2 * nodes,
     stall: 'a core that touches the page: two rounds to the slowest node, its TLBI and DSB',
+    stallNs: 1500,
   },
   hypervisor() {
     return {

@@ -18,6 +18,7 @@ export const collapse: Protocol = {
     messages: (nodes) => 4 * (nodes - 1) + 2,
     tlbis: (nodes) => 4 * (nodes - 1),
     stall: 'a core that touches the page while it is swapped: one TLBI and DSB',
+    stallNs: 720,
   },
   hypervisor() {
     /** When a page that is collapsed was written last. */

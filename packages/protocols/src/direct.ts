@@ -8,7 +8,12 @@ export const direct: Protocol = {
   name: 'direct',
   description: 'EL2 stores into every replica itself, maintains each, DSB',
   guarantee: 'completed',
-  cost: { messages: () => 0, tlbis: () => 0, stall: 'none; the writer waits for remote stores and one DSB' },
+  cost: {
+    messages: () => 0,
+    tlbis: () => 0,
+    stall: 'none; the writer waits for remote stores and one DSB',
+    stallNs: 0,
+  },
   hypervisor() {
     return {
       *onWrite(context, write) {

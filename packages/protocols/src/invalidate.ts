@@ -16,7 +16,9 @@ export const invalidate: Protocol = {
   cost: {
     messages: (nodes) => 2 * nodes + 2,
     tlbis: (nodes) => 2 * nodes,
-    stall: 'a core that touches the page: the write, two messages, and the copy of a page',
+    stall:
+      'a core that touches the page: the write, and a copy of the page for each node that does so, one after the other',
+    stallNs: 77_000,
   },
   hypervisor() {
     /** Nodes that do not map a page; a page that is not here is mapped everywhere. */

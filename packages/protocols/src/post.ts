@@ -9,7 +9,7 @@ export const post: Protocol = {
   name: 'post',
   description: 'broadcast, retire at once',
   guarantee: 'ordered',
-  cost: { messages: (nodes) => nodes, tlbis: () => 0, stall: 'none' },
+  cost: { messages: (nodes) => nodes, tlbis: () => 0, stall: 'none', stallNs: 0 },
   hypervisor() {
     return {
       onWrite(context, write) {

@@ -16,6 +16,7 @@ export const stopMachine: Protocol = {
     messages: (nodes) => 4 * nodes,
     tlbis: () => 0,
     stall: 'every core: two rounds to the slowest node, one interrupt to each core',
+    stallNs: 1500,
   },
   hypervisor(bugs = []) {
     // Bug 8: the cores go on between two words of a write.

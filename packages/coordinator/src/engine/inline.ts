@@ -1,4 +1,4 @@
-import { assert, type Instant } from '@numalab/base';
+import { assert, type Instant, type Task } from '@numalab/base';
 import { HypervisorProcess, type HypervisorReport, hypervisorReportOf } from '@numalab/hypervisor';
 import type { Message, Process } from '@numalab/interconnect';
 import {
@@ -113,6 +113,13 @@ export class InlineMachine {
     this.windows = 0;
     this.senders.length = 0;
     this.bootMs = performance.now() - started;
+  }
+
+  /** Gives core `core` of a node a task that no writer has, from `at` on: what a test wants the kernel to do. */
+  startTask(id: number, core: number, task: () => Task, at: number): void {
+    const node = this.nodes[id]!;
+    node.startTask(node.cpus[core]!, task, at);
+    this.next[id] = node.nextTime();
   }
 
   /** Runs one window. False when nothing is left to happen. */
