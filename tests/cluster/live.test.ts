@@ -59,6 +59,28 @@ it.each(['ack', 'direct'])(
   60_000,
 );
 
+it('without replication stores of all processes reach the one copy in one order', async () => {
+  const { run, judgement } = await live(
+    'ack',
+    '{kind: synthetic, inFlight: 3, writes: 60}, {kind: jump-label, writes: 4}',
+    ['replication.strategy=none'],
+  );
+  expect(judgement.violations).toEqual([]);
+  expect(judgement.refuted.map(({ level }) => level)).not.toContain('completed');
+  expect([judgement.verdict, run.rested]).toEqual(['pass', true]);
+  const { numbered, retired, record } = run.hypervisor;
+  expect([retired, over(run)]).toEqual([numbered, numbered]);
+  expect(record.map(({ write }) => write.number)).toEqual(Array.from({ length: numbered }, (_, i) => i + 1));
+  expect(new Set(record.map(({ write }) => write.origin))).toEqual(new Set([0, 1, 2]));
+  expect(judgement.evidence.eventual).toBeGreaterThan(0);
+}, 60_000);
+
+it('a protocol that forgets to invalidate in another process is caught', async () => {
+  const file = new URL('../live/without-invalidation.ts', import.meta.url).pathname;
+  const { judgement } = await live(file, '{kind: synthetic, inFlight: 3, sites: 1}', ['workload.duration=600ms']);
+  expect(judgement.violations.map(({ id }) => id)).toContain('R5');
+}, 60_000);
+
 it('the kernel’s locks, kicks and stops reach cores of all processes', async () => {
   const { run, judgement } = await live(
     'ack',

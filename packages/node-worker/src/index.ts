@@ -16,6 +16,7 @@ export {
   wordOfCell,
 } from './live/cells.ts';
 export { ClusterLiveNode } from './live/cluster-live-node.ts';
+export { storeOrdered } from './live/far-order.ts';
 export { newWalk, walkHere } from './live/far-tables.ts';
 export { FaultyLiveNode, type LiveFaultPorts } from './live/faulty-live-node.ts';
 export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
@@ -35,6 +36,7 @@ export { RemoteMaintenance } from './live/remote-parts.ts';
 export * as remote from './live/remote-port.ts';
 export * as shared from './live/shared-words.ts';
 export { DONE, StepsRunner } from './live/steps-runner.ts';
+export { MemoryOrder, type OrderedStore } from './live/store-order.ts';
 export {
   ANSWER,
   putMessage,

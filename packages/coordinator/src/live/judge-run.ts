@@ -58,7 +58,8 @@ const compareCopies = (spec: MachineSpec, run: LiveRun): { diverged: Finding[]; 
   const diverged: Finding[] = [];
   let compared = 0;
   const page = GRANULES[spec.granule].bytes;
-  for (const { id, pages } of run.nodes) {
+  const copies = spec.strategy === 'none' ? run.nodes.filter(({ id }) => id === 0) : run.nodes;
+  for (const { id, pages } of copies) {
     const memory = NodeMemory.attach(run.shared.memories[id]!);
     const copy = liveCopyOf(memory.textAt(layout.copyPa[id]!)!);
     const unmapped = new Set(pages.map((entry) => entry.page));
@@ -90,12 +91,13 @@ export const judgeLiveRun = (spec: MachineSpec, run: LiveRun, checks: CheckOptio
   const layout = layOut(spec);
   const image = imageWords(spec, layout);
   const timeOf = timesOf(run);
-  const tables = run.rested
-    ? judgeTables(
-        spec,
-        run.nodes.map((node) => tableReport(run, node)),
-      )
-    : { findings: [], evidence: {} };
+  const tables =
+    run.rested && spec.strategy !== 'none'
+      ? judgeTables(
+          spec,
+          run.nodes.map((node) => tableReport(run, node)),
+        )
+      : { findings: [], evidence: {} };
   const copies = run.rested ? compareCopies(spec, run) : { diverged: [], compared: 0 };
   return judgeLive({
     spec,

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '@numalab/base';
 import type { Verdict } from '@numalab/checkers';
+import { NodeMemory } from '@numalab/machine';
 import { imageWords, layOut, type MachineSpec } from '@numalab/node-worker';
+import type { JudgedRun } from '../engine/run-machine.ts';
 import { runWithMachine } from '../result/run-scenario.ts';
 import { loadScenario } from '../scenario/load.ts';
 import type { LiveRun } from './live-run.ts';
@@ -64,6 +66,16 @@ const read = (directory: string, name: string): string => {
   }
 };
 
+/** The words that writes changed in virtual time: as the order has them, or where nothing traps as the one copy has. */
+const writtenWords = (spec: MachineSpec, { raw }: JudgedRun): ReadonlyMap<number, number> => {
+  if (spec.strategy !== 'none') return raw.hypervisor.reference;
+  const { copyPa, spanStart } = layOut(spec);
+  const { cells } = NodeMemory.attach(raw.nodes[0]!.memory).textAt(copyPa[0]!)!;
+  const words = new Map<number, number>();
+  for (let i = 0; 2 * i < cells.length; i++) if (cells[2 * i + 1] !== 0) words.set((spanStart >> 2) + i, cells[2 * i]!);
+  return words;
+};
+
 /**
  * Feeds the order that a live run recorded to the simulator, store by store, and compares what both left. Throws InputError if
  * `directory` holds no whole order.
@@ -75,8 +87,8 @@ export const replayFromLive = async (directory: string, seed: number): Promise<R
   const scenario = loadScenario(join(directory, 'scenario.yaml'), {
     set: [`kernel.writers=[${writer}]`, 'interconnect.latencyScale=1', 'workload.duration=10us', 'comparison=false'],
   });
-  const { result, judged } = await runWithMachine(scenario, { seed });
-  const { reference } = judged.raw.hypervisor;
+  const { result, judged, prepared } = await runWithMachine(scenario, { seed });
+  const reference = writtenWords(prepared.spec, judged);
   const differences: string[] = [];
   for (const [word, value] of memory) {
     const found = reference.get(word);

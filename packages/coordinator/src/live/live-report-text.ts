@@ -25,6 +25,11 @@ const bullets = (items: readonly string[], columns: number): string[] =>
 export const liveVerdictLine = ({ verdict, scenario, reason }: LiveResult): string =>
   `${verdict.toUpperCase()} ${scenario}, live: ${reason}`;
 
+const updatesText = ({ strategy, protocol, guarantee }: LiveResult): string =>
+  strategy === 'none'
+    ? 'no replication: one copy in the memory of node 0, and no store traps'
+    : `per-node stage 2, protocol ${protocol} (declares ${guarantee.declared})`;
+
 /** A live run's report for people. */
 export const liveReportLines = (result: LiveResult, columns: number): string[] => {
   const { guarantee, history, rules, violations, writes, fetches } = result;
@@ -47,10 +52,10 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
     '',
     ...field(
       'threads',
-      `${result.threads} (a node each, and the hypervisor)${result.processes > 1 ? ` in ${result.processes} processes (transport: process)` : ''} on ${result.cores} cores, latencies ${result.latencyScale === 0 ? 'off' : `× ${result.latencyScale} in real time`}`,
+      `${result.threads} (a node each${result.strategy === 'none' ? '' : ', and the hypervisor'})${result.processes > 1 ? ` in ${result.processes} processes (transport: process)` : ''} on ${result.cores} cores, latencies ${result.latencyScale === 0 ? 'off' : `× ${result.latencyScale} in real time`}`,
       columns,
     ),
-    ...field('updates', `per-node stage 2, protocol ${result.protocol} (declares ${guarantee.declared})`, columns),
+    ...field('updates', updatesText(result), columns),
     ...field('measured', `${Math.round(result.wallMs)} ms after a boot of ${Math.round(result.bootMs)} ms`, columns),
     ...field('rate', rateText(result.rate), columns),
     ...(result.rateAlone === null ? [] : field('', rateText(result.rateAlone), columns)),
@@ -61,7 +66,7 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
     ),
     ...field(
       'fetches',
-      `${formatCount(fetches.total)} words, ${formatCount(fetches.local)} lines from local memory`,
+      `${formatCount(fetches.total)} words, ${formatCount(fetches.local)} lines from local memory${fetches.remote > 0 ? `, ${formatCount(fetches.remote)} from node 0's` : ''}`,
       columns,
     ),
     ...field('held', proof, columns),

@@ -70,7 +70,7 @@ export interface LiveResult
   readonly lostProcesses: readonly LostProcess[];
   readonly digest: null;
   readonly virtualTimePs: null;
-  readonly strategy: 'stage2';
+  readonly strategy: MachineSpec['strategy'];
   /** Threads that raced, and the cores they had. */
   readonly threads: number;
   readonly cores: number;
@@ -114,7 +114,7 @@ const fetchesOf = ({ counts }: LiveNodeReport): FetchFigures => ({
   l2: 0,
   llc: 0,
   local: counts.local,
-  remote: 0,
+  remote: counts.remote,
   shared: counts.shared,
   meanPs: null,
 });
@@ -159,7 +159,7 @@ const checkLive = (scenario: Scenario): void => {
   const fail = (field: string, what: string): never => {
     throw new InputError(fieldOf(scenario, field), `${what} in live`);
   };
-  if (scenario.replication.strategy !== 'stage2') fail('replication.strategy', 'must be stage2');
+  if (scenario.replication.strategy === 'stage1') fail('replication.strategy', 'must be stage2 or none');
   if (scenario.hypervisor.serialisation !== 'central') fail('hypervisor.serialisation', 'must be central');
   checkLiveFaults(scenario, fail);
   if (scenario.machine.caches.nested) fail('machine.caches.nested', 'must be false');
@@ -268,8 +268,8 @@ const resultOf = (
     transport: run.processes > 1 ? 'process' : 'memory',
     processes: run.processes,
     lostProcesses: run.lost,
-    strategy: 'stage2',
-    protocol: scenario.replication.protocol,
+    strategy: prepared.spec.strategy,
+    protocol: prepared.spec.strategy === 'none' ? null : scenario.replication.protocol,
     digest: null,
     virtualTimePs: null,
     verdict,
@@ -281,7 +281,7 @@ const resultOf = (
     rules,
     wallMs: run.wallMs,
     bootMs: run.bootMs,
-    threads: nodes.length + 1,
+    threads: nodes.length + (prepared.spec.strategy === 'none' ? 0 : 1),
     cores: run.cores,
     latencyScale: run.shared.scale,
     history: { recorded: sum('recorded'), dropped: sum('unrecorded') },
@@ -290,7 +290,7 @@ const resultOf = (
     rateAlone: rateAlone(run),
     cells: { read: run.cellsRead, torn: run.cellsTorn },
     fetches: addUp(nodes.map(fetchesOf)),
-    loads: { total: sum('loads'), remote: 0 },
+    loads: { total: sum('loads'), remote: sum('loadsRemote') },
     walks: addUp(nodes.map(walksOf)),
     memory: totalMemory(memories),
     tlbis: sum('tlbis'),

@@ -53,7 +53,7 @@ export const buildShared = (
   const image = imageWords(spec, layout);
   const memories = Array.from({ length: spec.nodes }, (_, id) => {
     const memory = new NodeMemory(spec.base + id * spec.memoryPerNode, spec.memoryPerNode, spec.arenaBytes);
-    memory.addText(layout.copyPa[id]!, image, isHere(id));
+    if (id === 0 || spec.strategy !== 'none') memory.addText(layout.copyPa[id]!, image, isHere(id));
     return memory.share();
   });
   const reference = new Float64Array(new SharedArrayBuffer(image.length * 8));
@@ -61,7 +61,8 @@ export const buildShared = (
   const words = new Int32Array(new SharedArrayBuffer(4 * word.sharedWordCount(spec.nodes + 1)));
   words[word.RECORD_LIMIT] = options.recordLimit;
   words[word.AGENTS] = 2 ** 30;
-  words[word.FREE] = word.permitsOf(options.cores);
+  const permits = word.permitsOf(options.cores, spec.strategy !== 'none');
+  words[word.FREE] = permits;
   return {
     spec,
     watch,
@@ -73,6 +74,7 @@ export const buildShared = (
     recent: new Int32Array(new SharedArrayBuffer(RECENT_WRITES * 4)),
     scale: options.scale,
     cores: options.cores,
+    permits,
     faults: faultMemory(spec),
   };
 };
@@ -89,20 +91,30 @@ const faultMemory = (spec: MachineSpec): LiveFaultMemory | null =>
         progress: new Int32Array(new SharedArrayBuffer(4 * spec.nodes * progressPlaces(spec))),
       };
 
+/** What threads do: {@link threadsOf}. `over`: writes of nodes that are over. */
+export interface ThreadsStatus {
+  readonly idle: boolean;
+  readonly finite: boolean;
+  readonly sent: number;
+  readonly taken: number;
+  readonly over: number;
+}
+
+/** Writes that are done: retired, or over where no order retires any. */
+export const doneWrites = ({ spec, words }: LiveShared, { over }: ThreadsStatus): number =>
+  spec.strategy === 'none' ? over : Atomics.load(words, word.threadWord(spec.nodes) + word.DONE);
+
 /** What those threads do that `isHere` has, nodes and the hypervisor behind them. */
-export const threadsOf = (
-  words: Int32Array,
-  nodes: number,
-  isHere: (thread: number) => boolean,
-): { readonly idle: boolean; readonly finite: boolean; readonly sent: number; readonly taken: number } => {
-  let [idle, finite, sent, taken] = [true, true, 0, 0];
+export const threadsOf = (words: Int32Array, nodes: number, isHere: (thread: number) => boolean): ThreadsStatus => {
+  let [idle, finite, sent, taken, over] = [true, true, 0, 0, 0];
   for (let thread = 0; thread <= nodes; thread++) {
     if (!isHere(thread)) continue;
     const at = word.threadWord(thread);
     if (Atomics.load(words, at + word.IDLE) === 0) idle = false;
     if (thread < nodes && Atomics.load(words, at + word.FINITE) === 0) finite = false;
+    if (thread < nodes) over += Atomics.load(words, at + word.DONE);
     sent += Atomics.load(words, at + word.SENT);
     taken += Atomics.load(words, at + word.TAKEN);
   }
-  return { idle, finite, sent, taken };
+  return { idle, finite, sent, taken, over };
 };

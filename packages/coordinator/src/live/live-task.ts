@@ -25,6 +25,8 @@ export interface LiveTask {
   readonly recordLimit: number;
   /** Milliseconds since the epoch at which the threads' common clock is 0. */
   readonly originMs: number;
+  /** CLOCK_MONOTONIC, in nanoseconds, where the record's time, if it is the clock, is 0. */
+  readonly originNs: number;
 }
 
 /** What the hypervisor leaves behind. */

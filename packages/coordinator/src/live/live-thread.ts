@@ -6,6 +6,7 @@ import type { HypervisorHalf } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { faultyHypervisor, faultyNode } from './faulty-thread.ts';
 import { type LiveOutcome, type LiveTask, RING_WORDS, ringOffset } from './live-task.ts';
+import { monotonicClock } from './monotonic-clock.ts';
 import { pinThread } from './pin-thread.ts';
 
 /** How long cells are put to the test before a run, and how many accesses between two looks at the clock. */
@@ -38,8 +39,10 @@ const clockFrom = (originMs: number): (() => number) => {
   return () => performance.now() + offset;
 };
 
-const nodePorts = ({ thread, shared, rings, originMs }: LiveTask): LiveNodePorts => ({
+const nodePorts = ({ thread, shared, rings, originMs, originNs }: LiveTask): LiveNodePorts => ({
   now: clockFrom(originMs),
+  // Where nothing traps nobody counts the events of the order.
+  ...(shared.spec.strategy === 'none' ? { stamp: monotonicClock(originNs) } : {}),
   toHypervisor: new LiveRingWriter(rings, ringOffset(thread), RING_WORDS),
   fromHypervisor: new LiveRingReader(rings, ringOffset(shared.spec.nodes + thread), RING_WORDS),
   watcherOf: watchTables,
@@ -68,7 +71,17 @@ const newHypervisor = (task: LiveTask, half: HypervisorHalf): LiveHypervisor => 
   });
 };
 
+/** Where nothing traps there is nothing to order: the thread only takes part in the start. */
+export const withoutOrder = (task: LiveTask): LiveOutcome => {
+  const { words, spec } = task.shared;
+  testCells(task);
+  Atomics.store(words, word.threadWord(spec.nodes) + word.IDLE, 1);
+  meet(task.shared);
+  return { node: null, hypervisor: null, cellsRead: 0, cellsTorn: 0 };
+};
+
 const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
+  if (task.shared.spec.strategy === 'none') return withoutOrder(task);
   const hypervisor = newHypervisor(task, (await loadProtocol(task.protocol)).hypervisor(task.shared.spec.bugs));
   testCells(task);
   meet(task.shared);
@@ -87,7 +100,7 @@ export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
 /** One thread of a live run, from boot to report. */
 export const runLiveThread = async (task: LiveTask): Promise<LiveOutcome> => {
   const { spec } = task.shared;
-  if (task.shared.cores <= spec.nodes) pinThread(task.thread === spec.nodes);
+  if (task.shared.cores <= spec.nodes && spec.strategy !== 'none') pinThread(task.thread === spec.nodes);
   return await stoppingAll(task, () => (task.thread === spec.nodes ? runHypervisor(task) : runNode(task)));
 };
 

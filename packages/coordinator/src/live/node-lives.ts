@@ -164,9 +164,9 @@ export class NodeLives {
   }
 
   private release(node: number): void {
-    const { words, spec, cores } = this.base.shared;
+    const { words, spec, permits } = this.base.shared;
     const isOwn = (cpu: number): boolean => cpu >= 0 && Math.floor(cpu / spec.coresPerNode) === node;
-    word.releaseNode(words, { nodes: spec.nodes, node, permits: word.permitsOf(cores) }, isOwn, stoppingCpu);
+    word.releaseNode(words, { nodes: spec.nodes, node, permits }, isOwn, stoppingCpu);
   }
 
   private async until(holds: () => boolean): Promise<void> {

@@ -13,17 +13,21 @@ import { Piscina } from 'piscina';
 import type { ProtocolRef } from '../engine/protocol-ref.ts';
 import { Conductor, type LiveFleet } from './conductor.ts';
 import type { LiveOptions, LiveRun } from './live-run.ts';
-import { buildShared, threadsOf } from './live-shared.ts';
+import { buildShared, doneWrites, threadsOf } from './live-shared.ts';
 import { type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
+import { memoryReport } from './memory-report.ts';
+import { monotonicNs } from './monotonic-clock.ts';
 import { NodeLives } from './node-lives.ts';
 
 /** The threads of this process, seen through the words that they share. */
 class SharedFleet implements LiveFleet {
+  private readonly shared: LiveShared;
   private readonly words: Int32Array;
   private readonly nodes: number;
   private readonly lives: NodeLives;
 
   constructor(shared: LiveShared, lives: NodeLives) {
+    this.shared = shared;
     this.words = shared.words;
     this.nodes = shared.spec.nodes;
     this.lives = lives;
@@ -34,7 +38,10 @@ class SharedFleet implements LiveFleet {
   }
 
   get retired(): number {
-    return Atomics.load(this.words, word.threadWord(this.nodes) + word.DONE);
+    return doneWrites(
+      this.shared,
+      threadsOf(this.words, this.nodes, () => true),
+    );
   }
 
   get isReady(): boolean {
@@ -102,6 +109,7 @@ export const runLiveThreads = async (
   const threads = spec.nodes + 1;
   const cores = availableParallelism();
   const originMs = performance.timeOrigin + performance.now();
+  const originNs = monotonicNs();
   const shared = buildShared(spec, watch, { scale: options.scale, cores, recordLimit: options.recordLimit });
   const base: Omit<LiveTask, 'thread' | 'life' | 'durable'> = {
     shared,
@@ -110,6 +118,7 @@ export const runLiveThreads = async (
     tearingTest: new SharedArrayBuffer(TEARING_TEST_BYTES),
     recordLimit: options.recordLimit,
     originMs,
+    originNs,
   };
   const pool = new Piscina({
     filename: fileURLToPath(new URL('./thread.ts', import.meta.url)),
@@ -123,7 +132,8 @@ export const runLiveThreads = async (
   try {
     const isReady = await conductor.ready();
     const bootMs = performance.now() - called;
-    const beganMs = performance.timeOrigin + performance.now() - originMs;
+    const isClock = spec.strategy === 'none';
+    const beganMs = isClock ? (monotonicNs() - originNs) / 1e6 : performance.timeOrigin + performance.now() - originMs;
     const measured = isReady
       ? await conductor.conduct(spec)
       : { wallMs: 0, retired: 0, alone: null, rested: await conductor.rest() };
@@ -132,10 +142,11 @@ export const runLiveThreads = async (
     const failure = failureOf(outcomes);
     if (failure !== null) throw failure;
     const reports = outcomes.flatMap((outcome) => (outcome?.status === 'fulfilled' ? [outcome.value] : []));
+    const nodes = reports.flatMap(({ node }) => (node === null ? [] : [node]));
     return {
       shared,
-      nodes: reports.flatMap(({ node }) => (node === null ? [] : [node])),
-      hypervisor: reports.at(-1)!.hypervisor!,
+      nodes,
+      hypervisor: reports.at(-1)?.hypervisor ?? memoryReport(shared, nodes, []),
       bootMs,
       ...measured,
       beganMs,
@@ -147,7 +158,7 @@ export const runLiveThreads = async (
       lostFindings: lives.findings,
       processes: 1,
       lost: [],
-      ticksAreNs: false,
+      ticksAreNs: isClock,
     };
   } finally {
     lives.end();

@@ -6,9 +6,12 @@ import { TICK } from './shared-words.ts';
  */
 export class ControlWords {
   protected readonly words: Int32Array;
+  /** The clock, where the record's time is that and not the order's ticks. */
+  private readonly stamp: (() => number) | null;
 
-  constructor(words: Int32Array) {
+  constructor(words: Int32Array, stamp: (() => number) | null) {
     this.words = words;
+    this.stamp = stamp;
   }
 
   /** A word that one thread at a time writes has another value. */
@@ -32,6 +35,6 @@ export class ControlWords {
 
   /** The present tick of the order: what the record has as time. */
   tick(): number {
-    return Atomics.load(this.words, TICK);
+    return this.stamp === null ? Atomics.load(this.words, TICK) : this.stamp();
   }
 }

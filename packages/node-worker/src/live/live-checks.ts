@@ -78,6 +78,8 @@ export class LiveChecks {
   /** Values that were compared with the order's. */
   compared = 0;
   private readonly foundOf = new Map<string, number>();
+  /** The clock, where the record's time is that and not the order's ticks. */
+  private readonly stamp: (() => number) | null;
   protected readonly words: Int32Array;
   protected readonly watched: WatchedWords;
   /** The text after all writes, and of which number each word is. */
@@ -102,7 +104,9 @@ export class LiveChecks {
     firstWord: number,
     firstCpu: number,
     cores: number,
+    stamp: (() => number) | null,
   ) {
+    this.stamp = stamp;
     this.words = words;
     this.watched = watched;
     this.reference = reference;
@@ -132,8 +136,8 @@ export class LiveChecks {
   }
 
   /** The present tick: what stands in the record as time. */
-  protected tick(): number {
-    return Atomics.load(this.words, TICK);
+  private tick(): number {
+    return this.stamp === null ? Atomics.load(this.words, TICK) : this.stamp();
   }
 
   /** Whether a number that is not known here has been given out all the same. */

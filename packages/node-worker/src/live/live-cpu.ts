@@ -8,6 +8,7 @@ import {
   StoreAccess,
   Tlb,
 } from '@numalab/machine';
+import type { OpenStore } from './native-stores.ts';
 
 /** Words of a line. */
 export const LINE_WORDS: number = LINE_BYTES / 4;
@@ -110,6 +111,8 @@ export class LiveCpu {
   trappedMs = 0;
   trappedOffset = -1;
   replyNumber = -1;
+  /** Where nothing traps: its stores whose maintenance is not over. */
+  readonly openStores: OpenStore[] = [];
   /** Page of the replicated range that it waits for; -1: none. */
   waitsForPage = -1;
 

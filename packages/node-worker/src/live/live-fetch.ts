@@ -23,6 +23,8 @@ export class LiveFetch {
   fetchedWords = 0;
   hits = 0;
   local = 0;
+  remote = 0;
+  loadsRemote = 0;
   shared = 0;
   loads = 0;
   /** Fetches thrown away because of a TLBI. */
@@ -65,7 +67,8 @@ export class LiveFetch {
       if (line < 0) line = l1i.allocate(pa);
       this.fill(cpu, line, pa);
       l1i.generations[line] = generation;
-      if (node.isShared(offset)) this.shared++;
+      if (node.isTextFar) this.remote++;
+      else if (node.isShared(offset)) this.shared++;
       else this.local++;
       this.hits += GROUP_WORDS - 1;
     }
@@ -133,6 +136,7 @@ export class LiveFetch {
       this.again++;
     }
     this.loads++;
+    if (node.isTextFar) this.loadsRemote++;
     if (watched !== 0) node.checks.sampled(word & 3, word, value, this.number, cpu.cpu, true);
     else if (this.number !== 0 || value !== node.initial[word]) {
       node.checks.report('R3', `CPU ${cpu.cpu} loaded ${value.toString(16)} from word ${word}, which no writer writes`);

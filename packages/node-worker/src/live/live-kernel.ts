@@ -29,6 +29,9 @@ const LOCK_WORDS: Readonly<Record<KernelLock, number>> = {
 const STOPPER_CORES = 2 ** 14;
 const STOPS = 2 ** 16;
 
+/** The core has performed the store itself: nothing trapped. */
+const PERFORMED = -1;
+
 /** The plain stores of the kernel's copy routine: X1 (or W1) to [X0]. */
 const STR_W = a64.str(a64.SIZE_WORD, 1, 0);
 const STR_X = a64.str(a64.SIZE_DOUBLE, 1, 0);
@@ -179,17 +182,29 @@ export class LiveKernelCpu implements KernelCpu {
         return false;
       }
       if (outcome === SUBMITTED) while (cpu.replyNumber < 0) yield WAIT;
-      if (outcome !== OVER) this.noteWritten();
-      el2.finish(cpu);
+      if (outcome === PERFORMED) {
+        this.notePerformed();
+        // Nothing is waited for, and other cores of the node have a turn too: before the maintenance, where it can show.
+        cpu.ready = true;
+        yield WAIT;
+      } else {
+        if (outcome !== OVER) this.noteWritten(cpu.trappedOffset, cpu.store.size);
+        el2.finish(cpu);
+      }
       return true;
     }
   }
 
-  private noteWritten(): void {
+  private notePerformed(): void {
+    const last = this.cpu.openStores.at(-1);
+    if (last?.number === this.cpu.replyNumber) this.noteWritten(last.word * 4, last.count * 4);
+  }
+
+  private noteWritten(offset: number, size: number): void {
     const { cpu, node } = this;
     if (!node.synchronises || cpu.replyNumber <= 0) return;
-    const first = cpu.trappedOffset >> 2;
-    const last = (cpu.trappedOffset + cpu.store.size - 1) >> 2;
+    const first = offset >> 2;
+    const last = (offset + size - 1) >> 2;
     for (let word = first; word <= last; word++) this.written.set(word, cpu.replyNumber);
   }
 
@@ -201,9 +216,16 @@ export class LiveKernelCpu implements KernelCpu {
     // The halves of a store that straddles a page are translated apart; the first that faults is reported.
     const first = this.translate(va);
     if (first !== 0) return this.afterFault(va, first);
-    if (Math.floor(va / page) === Math.floor(last / page)) return node.untrapped(cpu);
+    const pa = cpu.translatedPa;
+    if (Math.floor(va / page) === Math.floor(last / page)) return this.perform(pa);
     const second = this.translate(last - (last % page));
-    return second === 0 ? node.untrapped(cpu) : this.afterFault(last - (last % page), second);
+    return second === 0 ? this.perform(pa) : this.afterFault(last - (last % page), second);
+  }
+
+  /** No table forbids the store. Text is one stretch of memory where it has one copy. */
+  private perform(pa: number): number {
+    const { node, cpu } = this;
+    return node.native?.perform(cpu, pa) === true ? PERFORMED : node.untrapped(cpu);
   }
 
   private afterFault(far: number, status: number): number {

@@ -16,6 +16,9 @@ import type { LiveCpu } from './live-cpu.ts';
 import type { MaintenanceWords } from './maintenance-words.ts';
 import { TLBI, TLBI_ALL, TLBI_STAGE2, TLBI_VA } from './shared-words.ts';
 
+/** A block as large as a TLB knows them: where stage 2 is off, IPA and PA are the same everywhere. */
+const WHOLE_SHIFT = 39;
+
 const NEEDED: readonly number[] = [TLB_READ, TLB_WRITE, TLB_EXECUTE, TLB_WRITE];
 /** Where a cached leaf of stage 2 keeps its level, above its permissions. */
 const LEVEL_SHIFT = 3;
@@ -41,7 +44,7 @@ export interface FarTables {
 export class LiveMmu {
   readonly stage1: Stage1Map;
   private readonly spec: MachineSpec;
-  private readonly walker: Stage2Walker;
+  private readonly walker: Stage2Walker | null;
   private readonly memories: readonly NodeMemory[];
   private readonly words: Int32Array;
   private readonly maintenance: MaintenanceWords;
@@ -65,7 +68,7 @@ export class LiveMmu {
     id: number,
     spec: MachineSpec,
     stage1: Stage1Map,
-    walker: Stage2Walker,
+    walker: Stage2Walker | null,
     memories: readonly NodeMemory[],
     words: Int32Array,
     maintenance: MaintenanceWords,
@@ -79,7 +82,7 @@ export class LiveMmu {
     this.words = words;
     this.maintenance = maintenance;
     this.farTables = farTables;
-    this.managesDirty = walker.config.ha && walker.config.hd;
+    this.managesDirty = walker?.config.ha === true && walker.config.hd;
   }
 
   /** The memory that holds `pa`. */
@@ -204,6 +207,8 @@ export class LiveMmu {
 
   /** Stage 2 for a core: 0 and `pa2`, or a fault status code. */
   stage2(cpu: LiveCpu, ipa: number, access: number): number {
+    const { walker } = this;
+    if (walker === null) return this.withoutStage2(ipa);
     const leaves = cpu.stage2Leaves;
     const index = leaves.lookup(ipa);
     if (index >= 0) {
@@ -217,7 +222,6 @@ export class LiveMmu {
       // Where hardware manages the dirty state, a walk may yet make the leaf writable.
       if (!this.managesDirty) return FSC_PERMISSION_L(permissions >>> LEVEL_SHIFT);
     }
-    const { walker } = this;
     const fault = walker.walk(ipa, access);
     this.reads += walker.reads;
     this.localReads += walker.reads;
@@ -230,6 +234,13 @@ export class LiveMmu {
       (walker.executable ? TLB_EXECUTE : 0) |
       (walker.level << LEVEL_SHIFT);
     leaves.insert(ipa, walker.pa, this.stage2Shift, this.stage2Permissions);
+    return 0;
+  }
+
+  private withoutStage2(ipa: number): number {
+    this.stage2Pa = ipa;
+    this.stage2Shift = WHOLE_SHIFT;
+    this.stage2Permissions = TLB_READ | TLB_WRITE | TLB_EXECUTE;
     return 0;
   }
 

@@ -1,4 +1,4 @@
-import { Random, type Task, TaskRun } from '@numalab/base';
+import { assert, Random, type Task, TaskRun } from '@numalab/base';
 import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
 import {
   type HostStage2,
@@ -16,6 +16,7 @@ import type { MachineSpec } from '../spec.ts';
 import { buildStage1 } from '../stage1-map.ts';
 import { type LiveCopy, liveCopyOf } from './cells.ts';
 import { ControlWords } from './control-words.ts';
+import { FarOrder } from './far-order.ts';
 import { RemoteTables } from './far-tables.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 import { LineHolders } from './line-holders.ts';
@@ -30,6 +31,7 @@ import { LivePlaces } from './live-places.ts';
 import { LiveWalk } from './live-walk.ts';
 import { LiveWriters } from './live-writers.ts';
 import { MaintenanceWords } from './maintenance-words.ts';
+import { NativeStores } from './native-stores.ts';
 import { RemoteChecks, RemoteControl, RemoteMaintenance, RemoteMemory } from './remote-parts.ts';
 import type { RemotePort } from './remote-port.ts';
 import {
@@ -47,7 +49,6 @@ import {
   PHASE,
   PHASE_END,
   PHASE_RUN,
-  permitsOf,
   RECORD_LIMIT,
   SENT,
   STOPPED,
@@ -60,6 +61,7 @@ import {
   wakeAll,
   wakeHypervisor,
 } from './shared-words.ts';
+import { MemoryOrder, type StoreOrder } from './store-order.ts';
 import { ASK_WRITE, RETIRE, takeMessage } from './wire.ts';
 
 /** Groups that a core walks at a time, and how often the clock is read while it does. */
@@ -91,8 +93,9 @@ export interface LiveShared {
   readonly recent: Int32Array;
   /** Factor on latencies, which are kept in real time; 0: off. */
   readonly scale: number;
-  /** Cores of the machine that runs this. */
+  /** Cores of the machine that runs this, and nodes' threads that run at a time. */
   readonly cores: number;
+  readonly permits: number;
   /** What runs with planned faults have beside; null: there are none. */
   readonly faults: LiveFaultMemory | null;
 }
@@ -114,6 +117,8 @@ export interface LiveNodePorts {
   readonly toHypervisor: LiveRingWriter;
   readonly fromHypervisor: LiveRingReader;
   readonly watcherOf: TableWatcherFactory | null;
+  /** Nanoseconds of a clock that all threads have in common, if that is the record's time; left out: the order's ticks are. */
+  readonly stamp?: () => number;
   /** What this node shares with others only by way of a service thread; left out: nothing. */
   readonly remote?: RemotePort;
   /** The node had a life before this one: its memory is as that left it. */
@@ -139,7 +144,10 @@ export class LiveNode extends LivePlaces {
   readonly scale: number;
   readonly cpus: readonly LiveCpu[];
   readonly memory: NodeMemory;
-  readonly tables: BootedTables;
+  /** Null where EL2 has no part in anything. */
+  private readonly booted: BootedTables | null;
+  /** What core's stores to text do where nothing traps; null: they trap. */
+  readonly native: NativeStores | null;
   readonly maintenance: MaintenanceWords;
   readonly control: ControlWords;
   readonly mmu: LiveMmu;
@@ -161,6 +169,8 @@ export class LiveNode extends LivePlaces {
   /** Whether any writer synchronises. */
   readonly synchronises: boolean;
   tableOps: TableWatcher | null = null;
+  /** Where nothing traps: what this thread has stored. */
+  stored: MemoryOrder | null = null;
   /** EL2 has stopped all cores of this node. */
   parked = false;
   tlbis = 0;
@@ -172,7 +182,6 @@ export class LiveNode extends LivePlaces {
   probes = 0;
   turns = 0;
   protected readonly shared: LiveShared;
-  private readonly copies: readonly LiveCopy[];
   protected readonly own: number;
   protected readonly waiting: NodeWaiting;
   private readonly random: Random;
@@ -204,29 +213,27 @@ export class LiveNode extends LivePlaces {
       remote?.isElsewhere(node) === true ? new RemoteMemory(remote, node, memory) : NodeMemory.attach(memory),
     );
     this.memory = memories[id]!;
-    this.copies = this.layout.copyPa.map((pa, node) => liveCopyOf(memories[node]!.textAt(pa)!));
-    this.ownCopy = this.copies[id]!;
-    this.primary = this.copies[0]!;
+    const copyOf = (node: number): LiveCopy => liveCopyOf(memories[node]!.textAt(this.layout.copyPa[node]!)!);
+    this.primary = copyOf(0);
+    this.ownCopy = spec.strategy === 'none' || id === 0 ? this.primary : copyOf(id);
     const isReborn = ports.isReborn === true;
     if (isReborn) this.memory.takeOver(this.layout.poolPa[id]!, this.layout.poolPages * this.granuleBytes);
     const stage1 = buildStage1(spec, this.layout, id, id === 0 && !isReborn ? this.memory : null);
-    this.tables = buildTables(id, spec, this.layout, this.memory, (config) => {
-      this.tableOps = ports.watcherOf?.(id, this.memory, config) ?? null;
-      return this.tableOps?.observer ?? NO_OBSERVER;
-    });
-    this.tableOps?.unlocked?.(0);
+    this.booted = spec.strategy === 'none' ? null : this.buildTables(ports.watcherOf);
     this.maintenance =
       remote === undefined
         ? new MaintenanceWords(words, shared.maintenance)
         : new RemoteMaintenance(remote, new LineHolders(remote, spec, this.layout), words, shared.maintenance);
-    this.control = remote === undefined ? new ControlWords(words) : new RemoteControl(remote, words);
+    const stamp = ports.stamp ?? null;
+    this.control = remote === undefined ? new ControlWords(words, stamp) : new RemoteControl(remote, words);
     const first = id * spec.coresPerNode;
     this.cpus = Array.from(
       { length: spec.coresPerNode },
       (_, core) => new LiveCpu(first + core, core, spec.seed, spec.profile, spec.workload.callDepth),
     );
     const farTables = remote?.isElsewhere(0) === true ? new RemoteTables(remote, remote.memberOfNode(0)) : null;
-    this.mmu = new LiveMmu(id, spec, stage1, this.tables.walker, memories, words, this.maintenance, farTables);
+    const walker = this.booted?.walker ?? null;
+    this.mmu = new LiveMmu(id, spec, stage1, walker, memories, words, this.maintenance, farTables);
     const known = [
       words,
       shared.watched,
@@ -235,7 +242,12 @@ export class LiveNode extends LivePlaces {
       first,
       spec.coresPerNode,
     ] as const;
-    this.checks = remote === undefined ? new LiveChecks(...known) : new RemoteChecks(remote, ...known);
+    const order = spec.strategy === 'none' ? 0 : spec.nodes;
+    this.checks =
+      remote === undefined
+        ? new LiveChecks(...known, stamp)
+        : new RemoteChecks(remote, ...known, remote.memberOfThread(order));
+    this.native = spec.strategy === 'none' ? new NativeStores(this, this.storeOrder(remote, stamp!)) : null;
     this.toHypervisor = ports.toHypervisor;
     this.fromHypervisor = ports.fromHypervisor;
     this.el2 = new LiveEl2(this);
@@ -243,10 +255,35 @@ export class LiveNode extends LivePlaces {
     this.walk = new LiveWalk(this);
     this.agent = new LiveAgent(this, half, ports.durable ?? new Map());
     this.random = new Random(spec.seed, 'probe', id);
-    this.duty = spec.workload.duty * Math.min(1, permitsOf(shared.cores) / spec.nodes);
+    this.duty = spec.workload.duty * Math.min(1, shared.permits / spec.nodes);
     this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');
     this.writers = new LiveWriters(this, progressOf(id, shared));
     for (const cpu of this.cpus) this.walk.begin(cpu);
+  }
+
+  private buildTables(watcherOf: TableWatcherFactory | null): BootedTables {
+    const tables = buildTables(this.id, this.spec, this.layout, this.memory, (config) => {
+      this.tableOps = watcherOf?.(this.id, this.memory, config) ?? null;
+      return this.tableOps?.observer ?? NO_OBSERVER;
+    });
+    this.tableOps?.unlocked?.(0);
+    return tables;
+  }
+
+  private storeOrder(remote: RemotePort | undefined, stamp: () => number): StoreOrder {
+    const firstWord = this.layout.spanStart >> 2;
+    this.stored = new MemoryOrder(this.shared, this.primary, firstWord, stamp);
+    return remote === undefined ? this.stored : new FarOrder(remote, this.stored, firstWord);
+  }
+
+  /** This node's stage-2 tables, where there are any. */
+  get tables(): BootedTables {
+    assert(this.booted !== null, 'tables are asked for where stage 2 is on');
+    return this.booted;
+  }
+
+  get hasTables(): boolean {
+    return this.booted !== null;
   }
 
   // ---- where things are -------------------------------------------------------------------------------------------------
@@ -393,6 +430,7 @@ export class LiveNode extends LivePlaces {
 
   /** The maintenance of what this core has stored to text is over. */
   endStores(cpu: LiveCpu): void {
+    this.native?.end(cpu);
     if (cpu.trappedMs > 0) this.maintained.add((this.now() - cpu.trappedMs) * 1e6);
     cpu.trappedMs = 0;
   }

@@ -11,6 +11,8 @@ export class LivePlaces {
   /** The Image's words from `_text` on, as boot leaves them. */
   readonly initial: Uint32Array;
   readonly granuleBytes: number;
+  /** The text has one copy, and that is another node's. */
+  readonly isTextFar: boolean;
   private readonly kinds: Uint8Array;
 
   constructor(id: number, spec: MachineSpec) {
@@ -19,6 +21,7 @@ export class LivePlaces {
     this.layout = layOut(spec);
     this.initial = kernelWords(spec);
     this.granuleBytes = GRANULES[spec.granule].bytes;
+    this.isTextFar = id > 0 && spec.strategy === 'none';
     this.kinds = this.kindsByGranule();
   }
 

@@ -3,6 +3,7 @@ import type { Finding, WordLog } from '../observations.ts';
 import type { PageState } from '../text-pages.ts';
 import type { LiveWriteTimes } from './live-el2.ts';
 import type { LiveNode } from './live-node.ts';
+import type { OrderedStore } from './store-order.ts';
 
 /** Everything that a node leaves behind in a live run. Plain data; moments are ticks. */
 export interface LiveNodeReport {
@@ -14,6 +15,8 @@ export interface LiveNodeReport {
   readonly words: readonly WordLog[];
   readonly recordFindings: readonly Finding[];
   readonly times: readonly LiveWriteTimes[];
+  /** Where nothing traps: stores that this node's thread has performed on record. */
+  readonly stored: readonly OrderedStore[];
   readonly synchronisations: readonly Synchronisation[];
   /** Latencies of writes in nanoseconds, as LatencyHistogram counts them. */
   readonly latency: Float64Array;
@@ -27,7 +30,7 @@ export interface LiveNodeReport {
     readonly vttbr: bigint;
     readonly paMax: number;
     readonly usedPages: number;
-  };
+  } | null;
   /** Pages of the copy that stage 2 does not map at the end. */
   readonly pages: readonly { readonly page: number; readonly state: PageState }[];
   readonly tableFindings: readonly { readonly id: string; readonly message: string }[];
@@ -46,6 +49,8 @@ export type LiveCount =
   | 'fetches'
   | 'hits'
   | 'local'
+  | 'remote'
+  | 'loadsRemote'
   | 'shared'
   | 'again'
   | 'loads'
@@ -79,6 +84,8 @@ const countsOf = (node: LiveNode): Record<LiveCount, number> => ({
   fetches: node.fetch.fetchedWords,
   hits: node.fetch.hits,
   local: node.fetch.local,
+  remote: node.fetch.remote,
+  loadsRemote: node.fetch.loadsRemote,
   shared: node.fetch.shared,
   again: node.fetch.again,
   loads: node.fetch.loads,
@@ -109,7 +116,9 @@ const countsOf = (node: LiveNode): Record<LiveCount, number> => ({
   synchronisedEvidence: node.checks.synchronisedEvidence,
 });
 
-const stage2Of = ({ tables }: LiveNode): LiveNodeReport['stage2'] => {
+const stage2Of = (node: LiveNode): LiveNodeReport['stage2'] => {
+  if (!node.hasTables) return { usedBytes: 0, reservedBytes: 0, leaves: {} };
+  const { tables } = node;
   const { editor, pool, config } = tables;
   const leaves: Record<string, number> = {};
   editor.forEachEntry((_pa, lo, _hi, level) => {
@@ -133,10 +142,15 @@ const pagesOf = (node: LiveNode): { page: number; state: PageState }[] => {
   return pages;
 };
 
+const tablesOf = (node: LiveNode): LiveNodeReport['tables'] => {
+  if (!node.hasTables) return null;
+  const { config, pool } = node.tables;
+  return { vtcr: config.vtcr, vttbr: config.vttbr, paMax: config.paMax, usedPages: pool.used };
+};
+
 /** Collects what a run left on a node. Its thread must be out of its loop. */
 export const liveReportOf = (node: LiveNode): LiveNodeReport => {
-  const { checks, el2, tables, latency, latencyAlone, maintained } = node;
-  const { config, pool } = tables;
+  const { checks, el2, latency, latencyAlone, maintained } = node;
   return {
     id: node.id,
     counts: countsOf(node),
@@ -152,8 +166,9 @@ export const liveReportOf = (node: LiveNode): LiveNodeReport => {
     latencyAloneMax: latencyAlone.max,
     maintained: maintained.counts,
     maintainedMax: maintained.max,
-    tables: { vtcr: config.vtcr, vttbr: config.vttbr, paMax: config.paMax, usedPages: pool.used },
-    pages: pagesOf(node),
+    tables: tablesOf(node),
+    pages: node.hasTables ? pagesOf(node) : [],
+    stored: node.stored?.record ?? [],
     tableFindings: node.tableOps?.findings ?? [],
     tableEdits: node.tableOps?.evidence ?? 0,
     stage2: stage2Of(node),

@@ -79,7 +79,7 @@ export class RemoteControl extends ControlWords {
   private refusedAt = -Infinity;
 
   constructor(port: RemotePort, words: Int32Array) {
-    super(words);
+    super(words, port.stamp);
     this.port = port;
   }
 
@@ -109,11 +109,6 @@ export class RemoteControl extends ControlWords {
     else port.post(REMOTE_PUBLISH, port.memberOfNode(0), [index, 0]);
     port.complete();
   }
-
-  /** The clock, which is the same for all processes: ticks would reach some later than others. */
-  override tick(): number {
-    return this.port.stamp();
-  }
 }
 
 /**
@@ -122,6 +117,8 @@ export class RemoteControl extends ControlWords {
  */
 export class RemoteChecks extends LiveChecks {
   private readonly port: RemotePort;
+  /** The process that knows of every number that has been given out. */
+  private readonly orderMember: number;
 
   constructor(
     port: RemotePort,
@@ -131,18 +128,17 @@ export class RemoteChecks extends LiveChecks {
     firstWord: number,
     firstCpu: number,
     cores: number,
+    orderMember: number,
   ) {
-    super(words, watched, reference, firstWord, firstCpu, cores);
+    // The clock is the same for all processes: ticks would reach some later than others.
+    super(words, watched, reference, firstWord, firstCpu, cores, port.stamp);
+    this.orderMember = orderMember;
     this.port = port;
-  }
-
-  protected override tick(): number {
-    return this.port.stamp();
   }
 
   /** The order knows before any copy can hold it; this process perhaps not. */
   protected override isNumbered(number: number): boolean {
-    return number <= this.port.call(REMOTE_READ, this.port.hypervisorMember, NUMBERED);
+    return number <= this.port.call(REMOTE_READ, this.orderMember, NUMBERED);
   }
 
   protected override raise(which: number, index: number, value: number): boolean {

@@ -31,6 +31,8 @@ export const REMOTE_LOCK = 15;
 /** Descriptors that a stage-1 walk passes: VA. Cells of the primary for an instruction cache: first cell, count. */
 export const REMOTE_WALK = 16;
 export const REMOTE_FETCH_CELLS = 17;
+/** A store to text that nothing traps: see FarOrder. Its number. */
+export const REMOTE_STORE_ORDERED = 18;
 
 /** Those that are acknowledged, and calls. */
 export const isAcknowledged = (kind: number): boolean => kind <= REMOTE_PUBLISH;
@@ -104,8 +106,9 @@ export class RemotePort {
     return this.memberOf[node]!;
   }
 
-  get hypervisorMember(): number {
-    return this.memberOf.at(-1)!;
+  /** The process of a thread: a node's, or the hypervisor's, which comes after them. */
+  memberOfThread(thread: number): number {
+    return this.memberOf[thread]!;
   }
 
   /** Sends an operation, with what is put before the next {@link flush}. */

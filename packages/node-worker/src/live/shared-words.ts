@@ -42,7 +42,9 @@ export const RECORD_LIMIT: number = 16 * LINE;
 export const READY: number = 17 * LINE;
 /** Changes of who is there: the hypervisor looks at OFFLINE when it is another. */
 export const CHANGES: number = 18 * LINE;
-const THREADS: number = 19 * LINE;
+/** 1: a thread stores to the copy that nothing keeps it from; see MemoryOrder. */
+export const ORDER_LOCK: number = 19 * LINE;
+const THREADS: number = 20 * LINE;
 
 /** Of each thread, from {@link threadWord} on: the hypervisor's is 1 while it sleeps, a node's becomes 1 when it may run. */
 export const SLEEPING = 0;
@@ -90,8 +92,8 @@ export const PHASE_END = 4;
 /** Words of a run with `threads` threads. */
 export const sharedWordCount = (threads: number): number => THREADS + threads * LINE;
 
-/** How many nodes' threads run at a time on so many processors: one is the hypervisor's. */
-export const permitsOf = (cores: number): number => Math.max(1, cores - 1);
+/** How many nodes' threads run at a time on so many processors: one is the hypervisor's, if it has anything to do. */
+export const permitsOf = (cores: number, hasOrder: boolean): number => Math.max(1, hasOrder ? cores - 1 : cores);
 
 /** Index of a thread's words. */
 export const threadWord = (thread: number): number => THREADS + thread * LINE;

@@ -4,7 +4,8 @@ import { type LiveStatus, packFrame, unpackFrame } from '../../engine/cluster/me
 import type { Exit, Member } from '../../engine/cluster/members.ts';
 import type { LiveFleet } from '../conductor.ts';
 import type { LostProcess } from '../live-run.ts';
-import { type LiveMemberJob, monotonicClock } from './cluster-task.ts';
+import { monotonicClock } from '../monotonic-clock.ts';
+import type { LiveMemberJob } from './cluster-task.ts';
 import type { LiveMemberOutcome } from './live-member.ts';
 
 const NS_PER_MS = 1e6;
@@ -123,7 +124,7 @@ export class ClusterFleet implements LiveFleet {
   }
 
   get retired(): number {
-    return Math.max(0, ...this.newest.map((status) => status.retired));
+    return this.newest.reduce((sum, { retired }) => sum + retired, 0);
   }
 
   get isReady(): boolean {

@@ -31,7 +31,6 @@ export interface LiveMemberJob {
 /** What a thread of it is given: `port` is its way to the service thread, and the service thread's to the process. */
 export interface ClusterLiveTask extends LiveTask {
   readonly spread: LiveSpread;
-  readonly originNs: number;
   /** See RemotePort: by thread, what it shares with the service thread, and its outbox. */
   readonly ports: SharedArrayBuffer;
   readonly outboxes: SharedArrayBuffer;
@@ -47,16 +46,11 @@ export interface ClusterLiveTask extends LiveTask {
 /** Thread number of the service thread: after the hypervisor. */
 export const serviceThread = ({ nodes }: MachineSpec): number => nodes + 1;
 
+/** The thread in whose process every number is known: the hypervisor's, or where nothing traps that of the one copy. */
+export const orderThread = ({ nodes, strategy }: MachineSpec): number => (strategy === 'none' ? 0 : nodes);
+
 export const OUTBOX_WORDS: number = 2 ** 14;
 export const outboxOffset = (thread: number): number => thread * liveRingBytes(OUTBOX_WORDS);
 
 /** To the service thread: all have their sockets; a process is gone; the run is over. */
 export type ToService = 'connect' | 'end' | { readonly lost: number };
-
-/** The clock that all processes of the system have in common: nanoseconds since the run's origin. */
-export const monotonicClock =
-  (originNs: number): (() => number) =>
-  () => {
-    const [seconds, ns] = process.hrtime();
-    return seconds * 1e9 + ns - originNs;
-  };

@@ -6,8 +6,9 @@ import { loadProtocol } from '../../engine/protocol-ref.ts';
 import { faultyPorts, waysOf } from '../faulty-thread.ts';
 import type { LiveOutcome } from '../live-task.ts';
 import { RING_WORDS, ringOffset } from '../live-task.ts';
-import { meet, outcomeOf, stoppingAll, testCells } from '../live-thread.ts';
-import { type ClusterLiveTask, monotonicClock, OUTBOX_WORDS, outboxOffset } from './cluster-task.ts';
+import { meet, outcomeOf, stoppingAll, testCells, withoutOrder } from '../live-thread.ts';
+import { monotonicClock } from '../monotonic-clock.ts';
+import { type ClusterLiveTask, OUTBOX_WORDS, outboxOffset } from './cluster-task.ts';
 
 const NS_PER_MS = 1e6;
 
@@ -58,6 +59,7 @@ const runNode = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
       : new LiveRingWriter(rings, up, RING_WORDS),
     fromHypervisor: new LiveRingReader(rings, ringOffset(spec.nodes + thread), RING_WORDS),
     watcherOf: watchTables,
+    stamp: port.stamp,
     remote: port,
   };
   const { ports, faults } = faultyPorts(task, raw, () => word.wakeHypervisor(words, spec.nodes));
@@ -70,6 +72,7 @@ const runNode = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
 };
 
 const runHypervisor = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
+  if (task.shared.spec.strategy === 'none') return withoutOrder(task);
   const { shared, spread, rings, originNs, recordLimit } = task;
   const port = portOf(task);
   const half = (await loadProtocol(task.protocol)).hypervisor();

@@ -7,6 +7,7 @@ import {
   type LiveShared,
   layOut,
   numberOfCell,
+  type OrderedStore,
   remote,
   sentLinesBytes,
   stoppingCpu,
@@ -22,9 +23,9 @@ import {
   unpackJob,
 } from '../../engine/cluster/member-messages.ts';
 import { type PackedMemory, packMemory } from '../../engine/cluster/packed-report.ts';
-import { buildShared, threadsOf } from '../live-shared.ts';
+import { buildShared, doneWrites, threadsOf } from '../live-shared.ts';
 import { type LiveHypervisorReport, type LiveOutcome, RING_WORDS } from '../live-task.ts';
-import { type ClusterLiveTask, type LiveMemberJob, outboxOffset, serviceThread } from './cluster-task.ts';
+import { type ClusterLiveTask, type LiveMemberJob, orderThread, outboxOffset, serviceThread } from './cluster-task.ts';
 
 /** What a process of a live run leaves behind. */
 export type LiveMemberOutcome =
@@ -34,8 +35,11 @@ export type LiveMemberOutcome =
       readonly nodes: readonly LiveNodeReport[];
       readonly memories: readonly PackedMemory[];
       readonly hypervisor: LiveHypervisorReport | null;
-      /** Of the hypervisor's process: cells of the reference that a write has, by place. */
+      /** Of the process with the order: cells of the reference that a write has, by place, and the number given out last. */
       readonly reference: { readonly at: Int32Array; readonly cells: Float64Array } | null;
+      readonly numbered: number;
+      /** Where nothing traps: what it stored for threads of other processes. */
+      readonly served: readonly OrderedStore[];
       readonly tally: Uint8Array;
       readonly cellsRead: number;
       readonly cellsTorn: number;
@@ -154,14 +158,14 @@ class LiveMember {
   status(wave: number): void {
     const { words } = this.shared;
     const { nodes } = this.job.spec;
-    const here = threadsOf(words, nodes, (thread) => this.threads.includes(thread));
+    const { over, ...here } = threadsOf(words, nodes, (thread) => this.threads.includes(thread));
     this.tell({
       kind: 'status',
       wave,
       ready: Atomics.load(words, word.READY) === this.threads.length,
       failed: Atomics.load(words, word.FAILED) !== 0,
       ...here,
-      retired: Atomics.load(words, word.threadWord(nodes) + word.DONE),
+      retired: doneWrites(this.shared, { over, ...here }),
     });
   }
 
@@ -176,11 +180,15 @@ class LiveMember {
       if (outcome.status === 'fulfilled') continue;
       return failureOf(outcome.reason as Error);
     }
-    return this.left(outcomes.map((outcome) => (outcome as PromiseFulfilledResult<LiveOutcome>).value));
+    const { value: served } = service as PromiseFulfilledResult<readonly OrderedStore[]>;
+    return this.left(
+      outcomes.map((outcome) => (outcome as PromiseFulfilledResult<LiveOutcome>).value),
+      served,
+    );
   }
 
-  private left(outcomes: readonly LiveOutcome[]): LiveMemberOutcome {
-    const { spec } = this.job;
+  private left(outcomes: readonly LiveOutcome[], served: readonly OrderedStore[]): LiveMemberOutcome {
+    const { spec, spread } = this.job;
     const image = imageWords(spec, layOut(spec));
     const nodes = outcomes.flatMap(({ node }) => (node === null ? [] : [node]));
     const hypervisor = outcomes.find((outcome) => outcome.hypervisor !== null)?.hypervisor ?? null;
@@ -189,7 +197,9 @@ class LiveMember {
       nodes,
       memories: nodes.map(({ id }) => packMemory(this.shared.memories[id]!, image)),
       hypervisor,
-      reference: hypervisor === null ? null : writtenCells(this.shared.reference),
+      reference: spread.memberOf[orderThread(spec)] === spread.member ? writtenCells(this.shared.reference) : null,
+      numbered: Atomics.load(this.shared.words, word.NUMBERED),
+      served,
       tally: Uint8Array.from(new Uint8Array(this.shared.faults!.tally)),
       cellsRead: outcomes.reduce((sum, { cellsRead }) => sum + cellsRead, 0),
       cellsTorn: outcomes.reduce((sum, { cellsTorn }) => sum + cellsTorn, 0),

@@ -8,13 +8,19 @@ import {
   liveCopyOf,
   type MachineLayout,
   MaintenanceWords,
+  MemoryOrder,
   newWalk,
   noteSent,
+  numberOfCell,
+  type OrderedStore,
   raiseWatched,
   remote,
+  storeOrdered,
   walkHere,
   shared as word,
 } from '@numalab/node-worker';
+import { monotonicClock } from '../monotonic-clock.ts';
+import type { ClusterLiveTask } from './cluster-task.ts';
 
 /** What threads of other processes ask, done where the memory is: see RemotePort. It never waits. */
 export class LiveOperations {
@@ -25,7 +31,8 @@ export class LiveOperations {
   private readonly words: Int32Array;
   private readonly layout: MachineLayout;
   private readonly memories: readonly NodeMemory[];
-  private readonly copies: readonly LiveCopy[];
+  private readonly copies: readonly (LiveCopy | null)[];
+  private readonly order: MemoryOrder;
   private readonly maintenance: MaintenanceWords;
   private readonly firstWord: number;
   private readonly stage1: Stage1Config;
@@ -33,8 +40,7 @@ export class LiveOperations {
 
   /** `tellOthers` posts an operation to all other processes. */
   constructor(
-    shared: LiveShared,
-    sentLines: Uint8Array,
+    { shared, sentLines, originNs }: ClusterLiveTask,
     tellOthers: (kind: number, operands: readonly number[]) => void,
   ) {
     const { spec, words } = shared;
@@ -46,7 +52,11 @@ export class LiveOperations {
     this.layout = layOut(spec);
     this.firstWord = this.layout.spanStart >> 2;
     this.memories = shared.memories.map((memory) => NodeMemory.attach(memory));
-    this.copies = this.memories.map((memory, node) => liveCopyOf(memory.textAt(this.layout.copyPa[node]!)!));
+    this.copies = this.memories.map((memory, node) => {
+      const text = memory.textAt(this.layout.copyPa[node]!);
+      return text === null ? null : liveCopyOf(text);
+    });
+    this.order = new MemoryOrder(shared, this.copies[0]!, this.firstWord, monotonicClock(originNs));
     this.maintenance = new MaintenanceWords(words, shared.maintenance);
     this.stage1 = buildStage1(spec, this.layout, 0, null).config;
   }
@@ -93,6 +103,8 @@ export class LiveOperations {
         return walkHere(this.walk, this.stage1, this.memories[0]!, a);
       case remote.REMOTE_LOAD_WORD:
         return [this.memoryOf(a).load32(a)];
+      case remote.REMOTE_STORE_ORDERED:
+        return [this.storeOrdered(operands)];
       case remote.REMOTE_READ:
         return [Atomics.load(this.words, a)];
       case remote.REMOTE_COUNT:
@@ -111,6 +123,20 @@ export class LiveOperations {
     const end = base + (first + count) * 4;
     for (let pa = base + first * 4; pa < end; pa += LINE_BYTES) noteSent(this.sentLines, this.layout, pa);
     return [...cells.subarray(first, first + count)];
+  }
+
+  /** What was stored here for threads of other processes, where nothing traps. */
+  get stored(): readonly OrderedStore[] {
+    return this.order.record;
+  }
+
+  private storeOrdered(operands: readonly number[]): number {
+    const number = storeOrdered(this.order, operands);
+    const [first = 0, , , count = 0] = operands;
+    if (number > 0) {
+      this.tellOthers(remote.REMOTE_NUMBERED, [number, this.firstWord + first, ...operands.slice(4, 4 + count)]);
+    }
+    return number;
   }
 
   private memoryOf(pa: number): NodeMemory {
@@ -134,8 +160,11 @@ export class LiveOperations {
   private number([number = 0, first = 0, ...values]: readonly number[]): void {
     const { reference, recent } = this.shared;
     const at = first - this.firstWord;
-    for (const [i, value] of values.entries()) reference[at + i] = cellOf(value, number);
-    Atomics.store(this.words, word.NUMBERED, number);
+    // Where nothing traps, numbers may come in another order than they were given out.
+    for (const [i, value] of values.entries()) {
+      if (numberOfCell(reference[at + i]!) < number) reference[at + i] = cellOf(value, number);
+    }
+    if (number > Atomics.load(this.words, word.NUMBERED)) Atomics.store(this.words, word.NUMBERED, number);
     Atomics.store(recent, number & (recent.length - 1), first);
   }
 }

@@ -1,5 +1,5 @@
 import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
-import { remote, shared as word } from '@numalab/node-worker';
+import { type OrderedStore, remote, shared as word } from '@numalab/node-worker';
 import { Packr } from 'msgpackr';
 import { connectMembers, type MemberSocket } from '../../engine/cluster/member-socket.ts';
 import { RING_WORDS, ringOffset } from '../live-task.ts';
@@ -59,7 +59,7 @@ export class LiveService {
     this.words = words;
     this.nodes = spec.nodes;
     this.isHome = memberOf[spec.nodes] === member;
-    this.operations = new LiveOperations(shared, task.sentLines, (kind, operands) => {
+    this.operations = new LiveOperations(task, (kind, operands) => {
       for (const [other, link] of this.links.entries()) if (link !== null) this.put(other, kind, 0, operands);
     });
     this.threads = [...memberOf.keys()].filter((thread) => memberOf[thread] === member);
@@ -77,8 +77,8 @@ export class LiveService {
     this.batches = Array.from({ length: members }, () => []);
   }
 
-  /** Serves until it is told that the run is over. */
-  async run(): Promise<void> {
+  /** Serves until it is told that the run is over. Returns what it stored to text for others, as far as that is on record. */
+  async run(): Promise<readonly OrderedStore[]> {
     const { port, bells, spread, asleep } = this.task;
     this.links = await connectMembers({ ...spread, port });
     for (const [member, link] of this.links.entries()) if (link !== null) this.watch(member, link);
@@ -95,6 +95,7 @@ export class LiveService {
     port.close();
     if (this.retry !== null) clearTimeout(this.retry);
     for (const link of this.links) link?.socket.destroy();
+    return this.operations.stored;
   }
 
   private watch(member: number, link: MemberSocket): void {

@@ -1,7 +1,14 @@
 import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { imageWords, type LiveShared, layOut, type MachineSpec, type WatchMap } from '@numalab/node-worker';
+import {
+  imageWords,
+  type LiveShared,
+  layOut,
+  type MachineSpec,
+  type WatchMap,
+  shared as word,
+} from '@numalab/node-worker';
 import { giveMembers, killMembers, takeMembers } from '../../engine/cluster/members.ts';
 import { unpackMemory } from '../../engine/cluster/packed-report.ts';
 import { makeFolder } from '../../engine/cluster/run-cluster.ts';
@@ -11,6 +18,8 @@ import { Conductor } from '../conductor.ts';
 import type { LiveOptions, LiveRun } from '../live-run.ts';
 import { buildShared } from '../live-shared.ts';
 import type { LiveHypervisorReport } from '../live-task.ts';
+import { memoryReport } from '../memory-report.ts';
+import { monotonicNs } from '../monotonic-clock.ts';
 import { ClusterFleet } from './cluster-fleet.ts';
 import type { LiveMemberJob, LiveSpread } from './cluster-task.ts';
 import type { LiveMemberOutcome } from './live-member.ts';
@@ -49,14 +58,14 @@ const jobsOf = (
 ): LiveMemberJob[] => {
   const cores = availableParallelism();
   const { memberOf, threads } = spreadMachine(spec, options.processes ?? cores, spec.nodes, options.ownHypervisor);
-  const [seconds, ns] = process.hrtime();
+  const originNs = monotonicNs();
   const members = threads.length;
   return Array.from({ length: members }, (_, member) => {
     const spread: LiveSpread = { member, members, memberOf, folder };
     const { scale, recordLimit } = options;
     // The processes share the cores.
     const own = Math.max(1, Math.floor(cores / members));
-    return { spec, protocol, watch, spread, scale, recordLimit, cores: own, originNs: seconds * 1e9 + ns };
+    return { spec, protocol, watch, spread, scale, recordLimit, cores: own, originNs };
   });
 };
 
@@ -67,7 +76,8 @@ const sharedOf = (job: LiveMemberJob, left: readonly Left[]): LiveShared => {
   const image = imageWords(spec, layOut(spec));
   const memories = [...shared.memories];
   const accounts = new Float64Array(shared.faults!.tally);
-  for (const { nodes, memories: packed, reference, tally } of left) {
+  for (const { nodes, memories: packed, reference, numbered, tally } of left) {
+    if (reference !== null) Atomics.store(shared.words, word.NUMBERED, numbered);
     for (const [i, { id }] of nodes.entries()) memories[id] = unpackMemory(packed[i]!, image);
     for (const [i, place] of reference?.at.entries() ?? []) shared.reference[place] = reference!.cells[i]!;
     const own = new Float64Array(tally.slice().buffer);
@@ -114,10 +124,19 @@ export const runLiveCluster = async (
     const left = outcomes.flatMap((outcome) => (outcome?.kind === 'done' ? [outcome] : []));
     if (left.length + fleet.lost.length === members.length) giveMembers(members.filter(({ isAlive }) => isAlive));
     else await killMembers(members);
+    const shared = sharedOf(jobs[0]!, left);
+    const nodes = left.flatMap(({ nodes: own }) => own).sort((x, y) => x.id - y.id);
     return {
-      shared: sharedOf(jobs[0]!, left),
-      nodes: left.flatMap(({ nodes }) => nodes).sort((x, y) => x.id - y.id),
-      hypervisor: left.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR,
+      shared,
+      nodes,
+      hypervisor:
+        spec.strategy === 'none'
+          ? memoryReport(
+              shared,
+              nodes,
+              left.flatMap(({ served }) => served),
+            )
+          : (left.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR),
       bootMs,
       ...measured,
       beganMs: fleet.beganMs,

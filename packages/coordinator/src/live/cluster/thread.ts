@@ -1,4 +1,5 @@
 import { enableCompileCache } from 'node:module';
+import type { OrderedStore } from '@numalab/node-worker';
 import type { LiveOutcome } from '../live-task.ts';
 import type { ClusterLiveTask } from './cluster-task.ts';
 
@@ -6,11 +7,10 @@ import type { ClusterLiveTask } from './cluster-task.ts';
 enableCompileCache();
 
 /** The task of a worker thread of one process of a live run: a node, the hypervisor, or the service thread behind them. */
-export default async (task: ClusterLiveTask): Promise<LiveOutcome | null> => {
+export default async (task: ClusterLiveTask): Promise<LiveOutcome | readonly OrderedStore[]> => {
   if (task.thread > task.shared.spec.nodes) {
     const { LiveService } = await import('./live-service.ts');
-    await new LiveService(task).run();
-    return null;
+    return await new LiveService(task).run();
   }
   const { runClusterThread } = await import('./cluster-thread.ts');
   return await runClusterThread(task);

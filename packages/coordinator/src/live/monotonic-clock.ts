@@ -1,0 +1,11 @@
+/** CLOCK_MONOTONIC, which all processes of the system have in common, in nanoseconds. */
+export const monotonicNs = (): number => {
+  const [seconds, ns] = process.hrtime();
+  return seconds * 1e9 + ns;
+};
+
+/** The same since a run's origin. */
+export const monotonicClock =
+  (originNs: number): (() => number) =>
+  () =>
+    monotonicNs() - originNs;
