@@ -121,6 +121,11 @@ export class LiveRingWriter {
     return true;
   }
 
+  /** Whether the reader has given back the room of all that it could see. */
+  get isTaken(): boolean {
+    return Atomics.load(this.view.control, LINE_INTS) === this.published;
+  }
+
   /** Records that wait for room. */
   get backlog(): number {
     return this.waiting.length;

@@ -39,6 +39,7 @@ export { DONE, StepsRunner } from './live/steps-runner.ts';
 export { MemoryOrder, type OrderedStore } from './live/store-order.ts';
 export {
   ANSWER,
+  kindOf,
   putMessage,
   RESYNC,
   RESYNCED,

@@ -93,7 +93,15 @@ export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
   hypervisor.run();
   const { order, tickMs, retired, withoutEffect, turns } = hypervisor;
   const orphaned = hypervisor instanceof FaultyLiveHypervisor ? hypervisor.orphaned : 0;
-  const report = { record: order.record, tickMs, numbered: order.numbered, retired, withoutEffect, turns, orphaned };
+  const report = {
+    record: order.recorded(),
+    tickMs,
+    numbered: order.numbered,
+    retired,
+    withoutEffect,
+    turns,
+    orphaned,
+  };
   return { node: null, hypervisor: report, cellsRead: 0, cellsTorn: 0 };
 };
 

@@ -35,8 +35,8 @@ export class ClusterLiveHypervisor extends FaultyLiveHypervisor {
   }
 
   /** The clock: ticks would reach other processes late. */
-  protected override nextTick(): number {
-    return this.port.stamp();
+  protected override nextTick(): void {
+    this.port.stamp();
   }
 
   /** Every process knows of a number before anything that has it can reach it. */

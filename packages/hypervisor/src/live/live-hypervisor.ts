@@ -5,6 +5,7 @@ import {
   ANSWER,
   cellOf,
   DONE,
+  kindOf,
   type LiveCopy,
   type LiveShared,
   layOut,
@@ -69,6 +70,10 @@ export class LiveHypervisor implements HypervisorContext {
   private readonly asked = new Map<number, number>();
   protected nextAsk = 0;
   private tick = 0;
+  /** Of the store that is being taken; see Submission. */
+  private readonly bytes = new Uint8Array(64);
+  private readonly operand = new Uint8Array(16);
+  private readonly expected = new Uint8Array(16);
 
   constructor(shared: LiveShared, half: HypervisorHalf, limit: number, ports: LiveHypervisorPorts) {
     const { spec, words } = shared;
@@ -116,14 +121,16 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   broadcast(body: unknown): void {
-    for (const node of this.nodes) this.send(node, body);
+    const kind = kindOf(body);
+    for (const node of this.nodes) putMessage(this.ports.toNodes[node]!, body, -1, this.due(node), kind);
   }
 
   *ask(nodes: readonly number[], body: unknown): Steps {
     if (nodes.length === 0) return;
     const ask = this.nextAsk++;
     this.asked.set(ask, nodes.length);
-    for (const node of nodes) putMessage(this.ports.toNodes[node]!, body, ask, this.due(node));
+    const kind = kindOf(body);
+    for (const node of nodes) putMessage(this.ports.toNodes[node]!, body, ask, this.due(node), kind);
     while (this.asked.has(ask)) yield WAIT;
   }
 
@@ -162,8 +169,7 @@ export class LiveHypervisor implements HypervisorContext {
     const core = underWay.take(write.number);
     assert(core >= 0, 'a write is retired once');
     this.retired++;
-    const tick = this.nextTick();
-    if (write.number <= this.order.record.length) this.order.record[write.number - 1]!.retired = tick;
+    if (write.number <= this.words[word.RECORD_LIMIT]!) this.nextTick();
     this.answer(write.origin, core, write.number, underWay.old);
   }
 
@@ -184,12 +190,11 @@ export class LiveHypervisor implements HypervisorContext {
     if (ring.publish()) this.brought[node] = 1;
   }
 
-  /** The next event of the order: what is read of the clock from now on is later than what was. */
-  protected nextTick(): number {
+  /** The next event of the order that is on record: what is read of the clock from now on is later than what was. */
+  protected nextTick(): void {
     const tick = ++this.tick;
     if (tick < this.tickMs.length) this.tickMs[tick] = this.ports.now();
     Atomics.store(this.words, word.TICK, tick);
-    return tick;
   }
 
   // ---- the loop -------------------------------------------------------------------------------------------------------------
@@ -215,11 +220,14 @@ export class LiveHypervisor implements HypervisorContext {
     let busy = false;
     const { fromNodes } = this.ports;
     for (let node = 0; node < fromNodes.length; node++) {
-      if (!this.receive(node, fromNodes[node]!)) continue;
+      const ring = fromNodes[node]!;
+      if (!this.receive(node, ring)) continue;
       busy = true;
       this.runner.run();
       // A node that sleeps is woken once for all that it was brought, while the next node's writes are being done.
       this.flush();
+      // After that: to a node that runs it says that all answers that can come at once have come.
+      ring.release();
     }
     if (!busy) {
       this.runner.run();
@@ -248,7 +256,6 @@ export class LiveHypervisor implements HypervisorContext {
       else if (ring.kind === ANSWER) this.answered(ring.word(), node);
       else this.hear(node, ring);
     }
-    ring.release();
     return any;
   }
 
@@ -299,15 +306,13 @@ export class LiveHypervisor implements HypervisorContext {
     size: number,
     operation: number,
   ): void {
-    const bytes: number[] = [];
-    const operand: number[] = [];
-    const expected: number[] = [];
+    const { bytes, operand, expected } = this;
     if (operation === OPERATION_STORE) unpackBytes(ring, bytes, size);
     else {
       unpackBytes(ring, operand, size);
       unpackBytes(ring, expected, size);
     }
-    const found = resolveWrite(this.order, { serial: 0, offset, size, bytes, operation, operand, expected, begin });
+    const found = resolveWrite(this.order, { offset, size, bytes, operation, operand, expected });
     const old = operation === OPERATION_STORE ? null : found.old;
     if (found.writes) this.number(node, core, begin, found.word, found.words, old);
     else {
@@ -325,7 +330,8 @@ export class LiveHypervisor implements HypervisorContext {
     old: readonly number[] | null,
   ): void {
     const { words, shared, order } = this;
-    const write = order.append(first, values, node, core, begin, this.nextTick());
+    const write = order.append(first, values, node, core, begin);
+    if (write.number <= words[word.RECORD_LIMIT]!) this.nextTick();
     // Before any copy can hold it: whoever sees the number finds it given out.
     Atomics.store(words, word.NUMBERED, write.number);
     Atomics.store(shared.recent, write.number & (shared.recent.length - 1), first);

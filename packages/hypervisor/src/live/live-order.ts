@@ -1,13 +1,64 @@
 import { cellOf, wordOfCell } from '@numalab/node-worker';
 import type { Write } from '@numalab/protocols';
 
-/** A write as the record keeps it; moments are ticks. */
+/** A write as the record keeps it; `begin` is a tick. */
 export interface LiveEntry {
   readonly write: Write;
   readonly core: number;
   readonly begin: number;
-  readonly numbered: number;
-  retired: number;
+}
+
+/**
+ * The first writes of an order, as many as there is room for. In columns, not in objects: an engine that sees writes live on
+ * puts those that come after the record, and die at once, among what is old too.
+ */
+class LiveRecord {
+  length = 0;
+  private readonly first: Int32Array;
+  private readonly origin: Int32Array;
+  private readonly core: Int32Array;
+  private readonly begin: Float64Array;
+  /** Where the words of the next write begin in `words`. */
+  private readonly ends: Int32Array;
+  private words: Uint32Array;
+
+  constructor(limit: number) {
+    this.first = new Int32Array(limit);
+    this.origin = new Int32Array(limit);
+    this.core = new Int32Array(limit);
+    this.begin = new Float64Array(limit);
+    this.ends = new Int32Array(limit);
+    this.words = new Uint32Array(2 * limit);
+  }
+
+  /** Adds the next write, if there is room. */
+  add(write: Write, core: number, begin: number): void {
+    const i = this.length;
+    if (i === this.first.length) return;
+    this.length++;
+    const at = i === 0 ? 0 : this.ends[i - 1]!;
+    const end = at + write.words.length;
+    if (end > this.words.length) {
+      const old = this.words;
+      this.words = new Uint32Array(2 * end);
+      this.words.set(old);
+    }
+    for (let w = at; w < end; w++) this.words[w] = write.words[w - at]!;
+    this.first[i] = write.word;
+    this.origin[i] = write.origin;
+    this.core[i] = core;
+    this.begin[i] = begin;
+    this.ends[i] = end;
+  }
+
+  /** All of them, in order. */
+  entries(): LiveEntry[] {
+    return Array.from({ length: this.length }, (_, i) => {
+      const words = [...this.words.subarray(i === 0 ? 0 : this.ends[i - 1]!, this.ends[i]!)];
+      const write = { number: i + 1, word: this.first[i]!, words, origin: this.origin[i]! };
+      return { write, core: this.core[i]!, begin: this.begin[i]! };
+    });
+  }
 }
 
 /**
@@ -15,18 +66,16 @@ export interface LiveEntry {
  * first are kept, as many as the record has room for; what comes after is in the reference alone, so memory does not grow.
  */
 export class LiveOrder {
-  /** The first writes, in order. */
-  readonly record: LiveEntry[] = [];
   numbered = 0;
+  private readonly record: LiveRecord;
   private readonly reference: Float64Array;
   private readonly firstWord: number;
-  private readonly limit: number;
 
   /** `reference` has a cell for each word of the replicated span, whose first is `firstWord` from `_text`. */
   constructor(reference: Float64Array, firstWord: number, limit: number) {
     this.reference = reference;
     this.firstWord = firstWord;
-    this.limit = limit;
+    this.record = new LiveRecord(limit);
   }
 
   /** The word at `word` after the last numbered write. */
@@ -35,12 +84,17 @@ export class LiveOrder {
   }
 
   /** Numbers a write. */
-  append(word: number, words: readonly number[], origin: number, core: number, begin: number, tick: number): Write {
+  append(word: number, words: readonly number[], origin: number, core: number, begin: number): Write {
     const write: Write = { number: ++this.numbered, word, words, origin };
     const { reference } = this;
     const at = word - this.firstWord;
     for (let i = 0; i < words.length; i++) reference[at + i] = cellOf(words[i]!, write.number);
-    if (write.number <= this.limit) this.record.push({ write, core, begin, numbered: tick, retired: -1 });
+    this.record.add(write, core, begin);
     return write;
+  }
+
+  /** The first writes, in order. */
+  recorded(): LiveEntry[] {
+    return this.record.entries();
   }
 }

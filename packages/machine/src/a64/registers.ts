@@ -7,12 +7,14 @@ const VA_HIGH = 0xfff0_0000;
  * Register 31 of the arrays is SP; the instructions for which it means XZR do not look there.
  */
 export class CpuRegisters {
+  /** All of them, one group after the other. */
+  private readonly words: Uint32Array = new Uint32Array(192);
   /** Bits 31:0 of X0..X30 and, at 31, SP. */
-  readonly lo: Uint32Array = new Uint32Array(32);
+  readonly lo: Uint32Array = this.words.subarray(0, 32);
   /** Bits 63:32 of X0..X30 and, at 31, SP. */
-  readonly hi: Uint32Array = new Uint32Array(32);
+  readonly hi: Uint32Array = this.words.subarray(32, 64);
   /** V0..V31, four little-endian words each. */
-  readonly vectors: Uint32Array = new Uint32Array(128);
+  readonly vectors: Uint32Array = this.words.subarray(64, 192);
   /** Address of the instruction. */
   pc: Va = toVa(0);
 
@@ -35,23 +37,32 @@ export class CpuRegisters {
 
   /** As at power-on. */
   reset(): void {
-    this.lo.fill(0);
-    this.hi.fill(0);
-    this.vectors.fill(0);
+    this.words.fill(0);
     this.pc = toVa(0);
   }
 
   /** Becomes a copy of `other`. */
   copyFrom(other: CpuRegisters): void {
-    this.lo.set(other.lo);
-    this.hi.set(other.hi);
-    this.vectors.set(other.vectors);
+    this.words.set(other.words);
     this.pc = other.pc;
   }
 
   /** The first register in which the two differ (`pc`, `x3`, `sp`, `v7`), or null. */
   firstDifference(other: CpuRegisters): string | null {
     if (this.pc !== other.pc) return 'pc';
+    const { words } = this;
+    const others = other.words;
+    let difference = 0;
+    for (let i = 0; i < 192; i += 4) {
+      difference |= words[i]! ^ others[i]!;
+      difference |= words[i + 1]! ^ others[i + 1]!;
+      difference |= words[i + 2]! ^ others[i + 2]!;
+      difference |= words[i + 3]! ^ others[i + 3]!;
+    }
+    return difference === 0 ? null : this.nameDifference(other);
+  }
+
+  private nameDifference(other: CpuRegisters): string | null {
     for (let i = 0; i < 32; i++) {
       if (this.lo[i] !== other.lo[i] || this.hi[i] !== other.hi[i]) return i === 31 ? 'sp' : `x${i}`;
     }

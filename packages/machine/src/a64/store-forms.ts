@@ -180,14 +180,15 @@ export const findStoreGadget = (words: Uint32Array, form: StoreForm, from = 0): 
   return -1;
 };
 
-const setBytes = (regs: CpuRegisters, register: number, data: Uint8Array, at: number, count: number): void => {
-  const word = (from: number): number => {
-    let value = 0;
-    for (let i = Math.min(from + 4, at + count) - 1; i >= from; i--) value = value * 256 + (data[i] ?? 0);
-    return value;
-  };
-  regs.set(register, word(at), count > 4 ? word(at + 4) : 0);
+/** Bytes [from, from + count), four at most, as a little-endian word; what lies behind the data is 0. */
+const wordAt = (data: Uint8Array, from: number, count: number): number => {
+  let value = 0;
+  for (let i = Math.min(from + Math.min(count, 4), data.length) - 1; i >= from; i--) value = value * 256 + data[i]!;
+  return value;
 };
+
+const setBytes = (regs: CpuRegisters, register: number, data: Uint8Array, at: number, count: number): void =>
+  regs.set(register, wordAt(data, at, count), count > 4 ? wordAt(data, at + 4, count - 4) : 0);
 
 const setVector = (regs: CpuRegisters, register: number, data: Uint8Array, at: number, count: number): void => {
   for (let i = 0; i < 16; i += 4) {

@@ -109,6 +109,8 @@ export class LiveCpu {
   /** The trap under way: the tick at which it began, -1 if there is none; the first byte stored; what the order answered. */
   trappedTick = -1;
   trappedMs = 0;
+  /** When its write was over, if its task has gone on since without waiting; else 0. */
+  overMs = 0;
   trappedOffset = -1;
   replyNumber = -1;
   /** Where nothing traps: its stores whose maintenance is not over. */

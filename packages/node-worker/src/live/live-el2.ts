@@ -30,6 +30,7 @@ import {
 import { wordOfCell } from './cells.ts';
 import type { LiveCpu } from './live-cpu.ts';
 import type { LiveNode } from './live-node.ts';
+import { LiveTimes } from './live-times.ts';
 import { packBytes, SUBMIT, unpackBytes } from './wire.ts';
 
 /** What became of an attempt to store. */
@@ -41,15 +42,6 @@ export const OVER = 2;
 /** EL1 took an abort. */
 export const ABORTED = 3;
 
-/** When a write that is recorded began and ended, in ticks; `maintained` is -1 until its writer's own maintenance is over. */
-export interface LiveWriteTimes {
-  readonly number: number;
-  readonly begin: number;
-  readonly end: number;
-  readonly core: number;
-  maintained: number;
-}
-
 /** EL2 on the cores of one node in a live run. It runs to its end at once, and waits only for the order. */
 export class LiveEl2 {
   trapped = 0;
@@ -58,7 +50,7 @@ export class LiveEl2 {
   injected = 0;
   emulationsChecked = 0;
   faults = 0;
-  readonly times: LiveWriteTimes[] = [];
+  readonly times: LiveTimes = new LiveTimes();
   private readonly node: LiveNode;
   /** EL2's decoder uses the monitor up; the core's own is what E1 compares with. */
   private readonly monitor = new ExclusiveMonitor();

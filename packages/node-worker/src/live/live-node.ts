@@ -417,21 +417,19 @@ export class LiveNode extends LivePlaces {
     checks.ended(word, count, number);
     this.writesOver++;
     const histogram = Atomics.load(words, AGENTS) === 1 ? this.latencyAlone : this.latency;
-    histogram.add((this.now() - cpu.trappedMs) * 1e6);
+    cpu.overMs = this.now();
+    histogram.add((cpu.overMs - cpu.trappedMs) * 1e6);
     if (number > words[RECORD_LIMIT]!) return;
-    el2.times.push({
-      number,
-      begin: cpu.trappedTick,
-      end: this.control.tick(),
-      core: cpu.core,
-      maintained: -1,
-    });
+    el2.times.add(number, cpu.trappedTick, this.control.tick(), cpu.core);
   }
 
   /** The maintenance of what this core has stored to text is over. */
   endStores(cpu: LiveCpu): void {
     this.native?.end(cpu);
-    if (cpu.trappedMs > 0) this.maintained.add((this.now() - cpu.trappedMs) * 1e6);
+    if (cpu.trappedMs === 0) return;
+    // Maintenance that followed the store at once took less than the histogram resolves.
+    const now = cpu.overMs > 0 ? cpu.overMs : this.now();
+    this.maintained.add((now - cpu.trappedMs) * 1e6);
     cpu.trappedMs = 0;
   }
 
@@ -526,14 +524,14 @@ export class LiveNode extends LivePlaces {
     for (const cpu of this.cpus) {
       if (only >= 0 && cpu.cpu !== only) continue;
       if (cpu.task === null) {
-        const begin = only === -2 ? cpu.taskQueue.shift() : undefined;
-        if (begin === undefined) continue;
-        cpu.task = new TaskRun(begin());
+        if (only !== -2 || cpu.taskQueue.length === 0) continue;
+        cpu.task = new TaskRun(cpu.taskQueue.shift()!());
         cpu.ready = true;
       }
       if (!cpu.ready && !cpu.polls) continue;
       const polled = cpu.polls;
       cpu.ready = false;
+      cpu.overMs = 0;
       if (cpu.task.resume() === null) {
         cpu.task = null;
         cpu.masked = false;
@@ -570,8 +568,10 @@ export class LiveNode extends LivePlaces {
 
   protected rest(): void {
     const { words, own, waiting, fromHypervisor, toHypervisor } = this;
-    // An answer is under way, and the thread has run no longer than its slice.
-    if (this.inTrap() && this.now() - this.sliceMs <= SLICE_MS && waiting.spin(this.isBrought)) return;
+    // The hypervisor is at what this node sent, and the thread has run no longer than its slice.
+    if (!toHypervisor.isTaken && this.now() - this.sliceMs <= SLICE_MS) {
+      if (waiting.spin(this.isBrought, this.isAnswered)) return;
+    }
     Atomics.store(words, own + SENT, toHypervisor.sent);
     Atomics.store(words, own + TAKEN, fromHypervisor.taken);
     Atomics.store(words, own + IDLE, this.isIdle ? 1 : 0);
@@ -594,10 +594,8 @@ export class LiveNode extends LivePlaces {
     return this.fromHypervisor.hasMore;
   }
 
-  private inTrap(): boolean {
-    for (const cpu of this.cpus) if (cpu.trappedTick >= 0) return true;
-    return false;
-  }
+  /** What this node has sent has been taken, with all that can come of it at once. */
+  private readonly isAnswered = (): boolean => this.toHypervisor.isTaken;
 
   /** For how long nothing is to be done here unless somebody wakes the thread. */
   protected napMs(): number {

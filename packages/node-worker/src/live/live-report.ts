@@ -1,8 +1,8 @@
 import type { Synchronisation } from '../node.ts';
 import type { Finding, WordLog } from '../observations.ts';
 import type { PageState } from '../text-pages.ts';
-import type { LiveWriteTimes } from './live-el2.ts';
 import type { LiveNode } from './live-node.ts';
+import type { LiveWriteTimes } from './live-times.ts';
 import type { OrderedStore } from './store-order.ts';
 
 /** Everything that a node leaves behind in a live run. Plain data; moments are ticks. */
@@ -158,7 +158,7 @@ export const liveReportOf = (node: LiveNode): LiveNodeReport => {
     findingsDropped: checks.dropped + checks.observations.dropped,
     words: [...checks.observations.words.values()],
     recordFindings: checks.observations.findings,
-    times: el2.times,
+    times: el2.times.entries(),
     synchronisations: node.synchronisations,
     latency: latency.counts,
     latencyMax: latency.max,

@@ -93,7 +93,7 @@ export class NativeStores {
       node.maintained.add(ns);
       if (number > words[RECORD_LIMIT]!) continue;
       const end = node.control.tick();
-      el2.times.push({ number, begin, end, core: cpu.core, maintained: end });
+      el2.times.add(number, begin, end, cpu.core);
     }
   }
 }

@@ -45,24 +45,26 @@ export const CHANGES: number = 18 * LINE;
 /** 1: a thread stores to the copy that nothing keeps it from; see MemoryOrder. */
 export const ORDER_LOCK: number = 19 * LINE;
 const THREADS: number = 20 * LINE;
+/** Words of each thread: a line that others read and write all the time, and one that is mostly its own. */
+const THREAD_WORDS: number = 2 * LINE;
 
 /** Of each thread, from {@link threadWord} on: the hypervisor's is 1 while it sleeps, a node's becomes 1 when it may run. */
 export const SLEEPING = 0;
 /** 1: nothing is under way here. */
-export const IDLE = 1;
+export const IDLE: number = LINE;
 /** Records sent and taken. */
-export const SENT = 2;
-export const TAKEN = 3;
+export const SENT: number = LINE + 1;
+export const TAKEN: number = LINE + 2;
 /** The last kick that all cores of the node have taken. */
 export const KICKED = 4;
 /** The stopper for whom all cores of the node have stopped. */
 export const STOPPED = 5;
 /** Turns of its loop: that it lives. */
-export const TURNS = 6;
+export const TURNS: number = LINE + 3;
 /** Writes retired (the hypervisor), or over (a node). */
-export const DONE = 7;
+export const DONE: number = LINE + 4;
 /** 1: the finite work of a node is over. */
-export const FINITE = 8;
+export const FINITE: number = LINE + 5;
 /** 1: a node's thread has something to do and no permit to run. */
 const WANTS = 9;
 /** 1: it runs, and looks at everything that is brought to it before it stops. */
@@ -90,50 +92,35 @@ export const PHASE_DRAIN = 3;
 export const PHASE_END = 4;
 
 /** Words of a run with `threads` threads. */
-export const sharedWordCount = (threads: number): number => THREADS + threads * LINE;
+export const sharedWordCount = (threads: number): number => THREADS + threads * THREAD_WORDS;
 
 /** How many nodes' threads run at a time on so many processors: one is the hypervisor's, if it has anything to do. */
 export const permitsOf = (cores: number, hasOrder: boolean): number => Math.max(1, hasOrder ? cores - 1 : cores);
 
 /** Index of a thread's words. */
-export const threadWord = (thread: number): number => THREADS + thread * LINE;
+export const threadWord = (thread: number): number => THREADS + thread * THREAD_WORDS;
 
 // Newer than the library that the compiler knows; without it a spinning thread slows its hyper-thread down.
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {});
 
 /**
  * The hypervisor looks this often, some milliseconds, before it sleeps: a node that is handed a permit takes tens of microseconds
- * to begin, and every write waits for the hypervisor. A node looks far less often: while it waits, another could run. How
- * often goes by what it paid last time, and in earnest again now and then: where an answer needs other nodes, as with `ack`,
- * it never pays; where the hypervisor answers by itself, as with `direct`, it always does.
+ * to begin, and every write waits for the hypervisor. A node looks only while the hypervisor is at what the node sent, and
+ * not for long even then: while it waits, another could run, and the hypervisor may have been taken off its core.
  */
 const HYPERVISOR_SPINS = 20_000;
 const NODE_SPINS = 1000;
-const MIN_SPINS = 64;
-const TRIAL_WAITS = 64;
 
-/** Looks for work `spins` times. Whether there is any. */
-const lookFor = (hasWork: () => boolean, spins: number): boolean => {
+/** Looks for work `spins` times, or until `isVain`. Whether there is any. */
+const lookFor = (hasWork: () => boolean, spins: number, isVain: () => boolean = () => false): boolean => {
   for (let i = spins; i > 0; i--) {
     if (hasWork()) return true;
+    // What came before it was vain is there now.
+    if (isVain()) return hasWork();
     pause();
   }
   return false;
 };
-
-/** Spinning that goes by what it paid last time. */
-class Spinning {
-  private spins = NODE_SPINS;
-  private waits = 0;
-
-  /** Looks for work for a while. Whether there is any. */
-  until(hasWork: () => boolean): boolean {
-    if (++this.waits % TRIAL_WAITS === 0) this.spins = NODE_SPINS;
-    const found = lookFor(hasWork, this.spins);
-    this.spins = found ? Math.min(NODE_SPINS, this.spins * 2) : Math.max(MIN_SPINS, this.spins >> 1);
-    return found;
-  }
-}
 
 /** Wakes the hypervisor if it sleeps. */
 export const wakeHypervisor = (words: Int32Array, nodes: number): void => {
@@ -276,7 +263,6 @@ export class NodeWaiting {
   private readonly nodes: number;
   private readonly node: number;
   private readonly at: number;
-  private readonly spinning = new Spinning();
 
   constructor(words: Int32Array, nodes: number, node: number) {
     this.words = words;
@@ -303,9 +289,9 @@ export class NodeWaiting {
     return somebodyWants(this.words, this.nodes, this.node);
   }
 
-  /** Waits a little for an answer that is under way. Returns whether there is work. */
-  spin(hasWork: () => boolean): boolean {
-    return this.spinning.until(hasWork);
+  /** Waits a little for an answer that is under way, until it `isVain` to. Returns whether there is work. */
+  spin(hasWork: () => boolean, isVain: () => boolean): boolean {
+    return lookFor(hasWork, NODE_SPINS, isVain);
   }
 
   /** Lets others run, and goes on when it is this node's turn again. */

@@ -39,7 +39,7 @@ export const packBytes = (ring: LiveRingWriter, bytes: ArrayLike<number>, size: 
 export type Words = Pick<LiveRingReader, 'word'>;
 
 /** What {@link packBytes} wrote. */
-export const unpackBytes = (ring: Words, into: Uint8Array | number[], size: number): void => {
+export const unpackBytes = (ring: Words, into: Uint8Array, size: number): void => {
   for (let i = 0; i < size; i += 4) {
     let word = ring.word();
     for (let b = i; b < Math.min(size, i + 4); b++) {
@@ -56,17 +56,30 @@ const isWrite = (body: unknown): body is Write => {
   return Array.isArray(words) && Object.keys(body).length === 4;
 };
 
-/** Puts a protocol's message; `ask` is the question's number, or -1 if no answer is wanted. */
-export const putMessage = (ring: LiveRingWriter, body: unknown, ask: number, due: number): void => {
+/** How a body is told: one of the TELL_ kinds. */
+export const kindOf = (body: unknown): number =>
+  typeof body === 'number' ? TELL_NUMBER : isWrite(body) ? TELL_WRITE : TELL;
+
+/**
+ * Puts a protocol's message; `ask` is the question's number, or -1 if no answer is wanted. `kind` is the body's, for who
+ * sends it to many.
+ */
+export const putMessage = (
+  ring: LiveRingWriter,
+  body: unknown,
+  ask: number,
+  due: number,
+  kind: number = kindOf(body),
+): void => {
   const asked = ask < 0 ? 0 : ASKED;
-  if (isWrite(body)) {
+  if (kind === TELL_WRITE) {
     ring.begin(TELL_WRITE + asked, due);
     if (ask >= 0) ring.word(ask);
-    putWrite(ring, body);
-  } else if (typeof body === 'number') {
+    putWrite(ring, body as Write);
+  } else if (kind === TELL_NUMBER) {
     ring.begin(TELL_NUMBER + asked, due);
     if (ask >= 0) ring.word(ask);
-    ring.word(body);
+    ring.word(body as number);
   } else {
     ring.begin(TELL + asked, due);
     if (ask >= 0) ring.word(ask);
