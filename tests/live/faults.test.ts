@@ -43,7 +43,7 @@ test.each(['ack', 'direct', 'stop-machine', 'invalidate'])(
 
 test('what a half on a node declares durable is there in the node’s next life', async () => {
   const protocol = join(import.meta.dirname, 'remembers.ts');
-  const lived = await live('{kind: crash, target: 1, at: 20ms, for: 1ms}', [`replication.protocol=${protocol}`]);
+  const lived = await live('{kind: crash, target: 1, nth: 5, for: 1ms}', [`replication.protocol=${protocol}`]);
   passes(lived);
   expect(lived.result.outages).toMatchObject([{ node: 1, backMs: expect.any(Number) }]);
 }, 30_000);
