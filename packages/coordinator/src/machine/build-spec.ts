@@ -2,6 +2,7 @@ import { assert, InputError } from '@numalab/base';
 import type { Stall } from '@numalab/interconnect';
 import {
   type KernelImage,
+  keepRows,
   planPatchWriter,
   planSyntheticWriter,
   type WriterRequest,
@@ -201,7 +202,10 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
   const { machine, workload } = scenario;
   const vcpus = machine.nodes * machine.coresPerNode;
   const plans = scenario.kernel.writers.map((writer, index): WriterSpec => {
-    if (writer.kind === 'recorded') return kernel.trace!.writer;
+    if (writer.kind === 'recorded') {
+      const { writer: all } = kernel.trace!;
+      return writer.only === null ? all : keepRows(all, writer.only);
+    }
     const where = fieldOf(scenario, `kernel.writers.${index}`);
     const pageBytes = GRANULES[machine.stage2.granule].bytes;
     const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, pageBytes, seed, where, index };
@@ -210,6 +214,10 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
   });
   return workload.writes === null ? plans : boundWrites(plans, workload.writes, workload.durationPs);
 };
+
+/** Rows of a trace that are performed. */
+const rowsOf = (writers: readonly WriterSpec[]): number =>
+  writers.reduce((sum, writer) => sum + (writer.kind === 'recorded' ? writer.rows.length : 0), 0);
 
 /** The choices of a schedule as the machine wants them; null: none. */
 const scheduleOf = (scenario: Scenario, choices: readonly ScheduleChoice[]): readonly Stall[] | null => {
@@ -250,6 +258,6 @@ export const buildSpec = (
     watch: reusable ? spent.watch : watchMap(kernel.image.words.length, writers),
     notes: kernel.notes,
     outsideStores,
-    ...(kernel.trace === undefined ? {} : { recorded: kernel.trace.summary }),
+    ...(kernel.trace === undefined ? {} : { recorded: { ...kernel.trace.summary, trapped: rowsOf(writers) } }),
   };
 };

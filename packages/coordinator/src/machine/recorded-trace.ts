@@ -90,8 +90,8 @@ const storesOf = (trace: RecordedTrace, rows: Int32Array): WordStores => {
   return { words: Int32Array.from(words), values: Uint32Array.from(values) };
 };
 
-const refuseSettings = ({ at, writes, cpus, only }: RecordedRequest, where: string): void => {
-  const settings = { at, writes, cpus, only };
+const refuseSettings = ({ at, writes, cpus }: RecordedRequest, where: string): void => {
+  const settings = { at, writes, cpus };
   for (const [key, value] of Object.entries(settings)) {
     if (value !== null)
       throw new InputError(`${where}.${key}`, 'does not go with kind recorded: the trace itself says it');
@@ -114,6 +114,9 @@ export const prepareTrace = (
   refuseSettings(request, where);
   if (scenario.kernel.writers.some(({ kind }, other) => kind === 'recorded' && other > index)) {
     throw new InputError(fieldOf(scenario, 'kernel.writers'), 'has several of kind recorded; a boot is recorded once');
+  }
+  if (request.only !== null && scenario.kernel.writers.length > 1) {
+    throw new InputError(`${where}.only`, 'wants no other writers: they begin on what the whole trace leaves');
   }
   const file = displayPath(request.file);
   const trace = readRecordedTrace(unpack(readInputFile(request.file, file, MAX_TRACE_BYTES), file), file);

@@ -13,7 +13,7 @@ const common = {
     .array(whole(0, MAX_COUNT))
     .nullable()
     .default(null)
-    .describe('Which of its actions it performs, from 0; default: all'),
+    .describe('Which of its actions it performs, from 0 (of recorded: rows of the trace); default: all'),
 };
 
 const count = (of: string) => whole(1, MAX_COUNT).nullable().default(null).describe(`How many ${of}; default: all`);

@@ -36,7 +36,8 @@ export const decisionsOf = (scenario: Scenario, log: TrialLog): Decision[] => {
 
 const writersOf = (scenario: Scenario, decisions: readonly Decision[]): Writer[] => {
   const writers = scenario.kernel.writers.map((writer, index): Writer => {
-    if (writer.kind === 'recorded') return writer;
+    // Others begin on what the whole trace leaves.
+    if (writer.kind === 'recorded' && scenario.kernel.writers.length > 1) return writer;
     const only = decisions.flatMap((one) => (one.kind === 'action' && one.writer === index ? [one.action] : []));
     return { ...writer, only: only.sort((x, y) => x - y) };
   });

@@ -19,7 +19,7 @@ export interface Trial {
 
 /** What happened in a run that can be left out of another. */
 export interface TrialLog {
-  /** Actions of writers, in the order in which they began. */
+  /** Actions of writers, in the order in which they began; of a recorded writer that is alone, its rows. */
   readonly actions: readonly { readonly writer: number; readonly action: number }[];
   /** When planned faults hit something. */
   readonly hits: readonly { readonly name: string; readonly at: number }[];
@@ -56,6 +56,13 @@ class Log implements TraceSink {
   }
 }
 
+/** The rows of a trace, if nobody else writes: nobody says when one begins. */
+const rowsOf = (writers: InlineMachine['spec']['writers']): TrialLog['actions'] => {
+  const [writer] = writers;
+  if (writer?.kind !== 'recorded' || writers.length > 1) return [];
+  return [...writer.rows].map((row) => ({ writer: 0, action: row }));
+};
+
 /** Of a synthetic writer a message names the agent: its actions are counted here as the writer counts them. */
 const logOf = (log: Log, { spec }: { readonly spec: InlineMachine['spec'] }): TrialLog => {
   const done = new Map<string, number>();
@@ -71,7 +78,7 @@ const logOf = (log: Log, { spec }: { readonly spec: InlineMachine['spec'] }): Tr
       done.set(key, count + 1);
       return { writer, action: numberOf(count) };
     });
-  return { actions, hits: log.hits };
+  return { actions: [...rowsOf(spec.writers), ...actions], hits: log.hits };
 };
 
 /** Runs a trial on this thread's machine. Never throws for what a run does: a run that cannot be built or ended did not fail. */
