@@ -82,6 +82,16 @@ describe('campaign', () => {
     expect(done).toBe(cut.runs.total);
   });
 
+  it('lets a scheduler decide whose turn it is, and names it', () => {
+    const [random, pct] = ['random', 'pct'].map((scheduler) => {
+      const { code, stdout } = numalab(['campaign', ...SHORT, '--seeds', '1..6', '--scheduler', scheduler, '--json']);
+      return { code, ...json(stdout) };
+    });
+    expect([random!.code, pct!.code]).toEqual([0, 0]);
+    expect(pct!.cells[0]!.name).toBe(`${random!.cells[0]!.name}, scheduler pct`);
+    expect(pct!.cells[0]!.events).not.toBe(random!.cells[0]!.events);
+  });
+
   it('runs every scenario with every protocol on every topology, and finds what breaks', () => {
     const junit = join(folder, 'junit.xml');
     const summary = join(folder, 'summary.md');

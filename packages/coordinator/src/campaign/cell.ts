@@ -82,9 +82,13 @@ export const scenarioOfSeed = (cell: Cell, seed: number): Scenario => ({
 });
 
 /** A cell as people name it: `small, ack`. */
-export const cellName = ({ scenario, faults }: Cell): string => {
+export const cellName = ({ scenario, faults, scheduler }: Cell): string => {
   const { name, replication, machine } = scenario;
   const protocol = replication.strategy === 'stage2' ? replication.protocol : replication.strategy;
   const topology = typeof machine.distances === 'string' ? machine.distances : 'a matrix';
-  return [name, protocol, topology, ...(faults === 'none' ? [] : [`faults ${faults}`])].join(', ');
+  const drawn = [
+    ...(faults === 'none' ? [] : [`faults ${faults}`]),
+    ...(scheduler === 'random' ? [] : [`scheduler ${scheduler}`]),
+  ];
+  return [name, protocol, topology, ...drawn].join(', ');
 };

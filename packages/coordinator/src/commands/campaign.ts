@@ -43,7 +43,7 @@ export const campaignCommand = async (
   // From here on a signal cuts the campaign off and what there is gets printed.
   const { signal } = context;
   checkOptions(options);
-  const { seeds, faults, out, redis, queue, jobs, lease, quiet } = options;
+  const { seeds, faults, scheduler, out, redis, queue, jobs, lease, quiet } = options;
   const scenarios = matrix(references.length === 0 ? ['small'] : references, {
     protocols: options.protocol,
     topologies: options.topology,
@@ -59,6 +59,7 @@ export const campaignCommand = async (
     const result = await campaign(scenarios, {
       seeds,
       faults,
+      scheduler,
       ...(out === undefined ? {} : { out }),
       ...(redis === undefined ? {} : { redis }),
       ...(jobs === undefined ? {} : { jobs }),

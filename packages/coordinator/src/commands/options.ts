@@ -61,6 +61,7 @@ export interface CampaignCommandOptions {
   readonly protocol: readonly string[];
   readonly topology: readonly string[];
   readonly faults: 'none' | 'swarm';
+  readonly scheduler: Scheduler;
   readonly bug: readonly string[];
   readonly set: readonly string[];
   readonly duration?: string;

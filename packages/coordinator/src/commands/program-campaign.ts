@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { SCHEDULERS } from '../scenario/draw-schedule.ts';
 import {
   type CampaignCommandOptions,
   commaList,
@@ -27,6 +28,11 @@ export const addCampaign = (program: Command, run: Runner): void => {
     .option('--protocol <list>', 'each of these update protocols (a,b), instead of the scenario’s', commaList, [])
     .option('--topology <list>', 'each of these distances (a,b), instead of the scenario’s', commaList, [])
     .addOption(new Option('--faults <which>', 'faults drawn from the seed').choices(['none', 'swarm']).default('none'))
+    .addOption(
+      new Option('--scheduler <which>', 'whose turn it is: random (jitter alone), pct, starvation, or one by seed')
+        .choices(SCHEDULERS)
+        .default('random'),
+    )
     .option('--bug <id>', 'switch on a known bug (repeatable)', collect, [])
     .option('--set <path=value>', 'change the scenarios, such as machine.nodes=8 (repeatable)', collect, [])
     .option('--duration <time>', 'how long to run, such as 2ms, instead of the scenario’s')
