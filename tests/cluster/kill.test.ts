@@ -4,9 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CLI, ROOT } from '../cli/spawn.ts';
 
-const ARGS = 'run --placement cluster --processes 2 --set workload.duration=1s --set comparison=false --json'.split(
-  ' ',
-);
+const SIM = 'run --placement cluster --processes 2 --set workload.duration=1s --set comparison=false --json';
+const LIVE = 'run live --mode live --placement cluster --processes 2 --duration 60s --json';
 
 /** Processes of the operating system whose parent is `pid`. */
 const childrenOf = (pid: number): number[] =>
@@ -53,8 +52,8 @@ interface Run {
 let running: ChildProcess | null = null;
 
 /** A run whose members are at work. */
-const start = async (): Promise<Run> => {
-  const child = spawn(process.execPath, [CLI, ...ARGS], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+const start = async (args = SIM): Promise<Run> => {
+  const child = spawn(process.execPath, [CLI, ...args.split(' ')], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   running = child;
   let stdout = '';
   let stderr = '';
@@ -99,8 +98,43 @@ describe.skipIf(process.platform !== 'linux')('a run over processes', () => {
     await until(() => !members.some(isAlive));
   });
 
-  it('leaves none behind when the one that was started is killed', async () => {
-    const { child, members } = await start();
+  it.each([
+    ['SIGINT', SIM],
+    ['SIGTERM', LIVE],
+  ] as const)('is over soon after %s that comes while it boots', async (signal, args) => {
+    const child = spawn(process.execPath, [CLI, ...args.split(' ')], { cwd: ROOT, stdio: 'ignore' });
+    running = child;
+    const ended = new Promise<number | null>((resolve) => {
+      child.on('close', resolve);
+    });
+    await until(() => childrenOf(child.pid!).length === 2);
+    const members = childrenOf(child.pid!);
+    const begun = performance.now();
+    child.kill(signal);
+    expect(await ended).toBe(130);
+    // Two seconds on a machine of one's own.
+    expect(performance.now() - begun).toBeLessThan(8000);
+    await until(() => !members.some(isAlive));
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('in live keeps what its nodes found until %s', async (signal) => {
+    const { child, members, ended } = await start(LIVE);
+    // Nodes run when all have booted: what they burn then is theirs.
+    await until(() => members.every((pid) => cpuMs(pid) > 2500));
+    const begun = performance.now();
+    child.kill(signal);
+    const { code, stdout } = await ended;
+    expect(performance.now() - begun).toBeLessThan(8000);
+    expect(code).toBe(130);
+    const result = JSON.parse(stdout) as { interrupted: boolean; nodes: unknown[]; writes: { retired: number } };
+    expect(result.interrupted).toBe(true);
+    expect(result.writes.retired).toBeGreaterThan(0);
+    expect(result.nodes.length).toBeGreaterThan(0);
+    await until(() => !members.some(isAlive));
+  });
+
+  it.each([SIM, LIVE])('leaves none behind when the one that was started is killed, %s', async (args) => {
+    const { child, members } = await start(args);
     child.kill('SIGKILL');
     await until(() => !members.some(isAlive));
   });

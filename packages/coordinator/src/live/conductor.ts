@@ -6,7 +6,9 @@ import type { LiveOptions, LiveRun } from './live-run.ts';
 const POLL_MS = 5;
 /** A run must come to rest within this time; one that was interrupted is cut off sooner. */
 const REST_MS = 10_000;
-const INTERRUPTED_REST_MS = 500;
+const INTERRUPTED_REST_MS = 300;
+/** After an interruption, threads and processes have this long in all to leave what they have. */
+const INTERRUPTED_MS = 1000;
 /** Of the time with all writes in flight, how long one alone is measured, and at least and at most. */
 const ALONE_SHARE = 0.1;
 const ALONE_MIN_MS = 100;
@@ -48,11 +50,24 @@ export class Conductor {
   private readonly fleet: LiveFleet;
   private readonly signal: AbortSignal | undefined;
   private readonly progress: ((ms: number) => void) | undefined;
+  private readonly outOfTime: Promise<void>;
 
   constructor(fleet: LiveFleet, { signal, progress }: LiveOptions) {
     this.fleet = fleet;
     this.signal = signal;
     this.progress = progress;
+    this.outOfTime = new Promise((resolve) => {
+      const begin = (): void => {
+        setTimeout(resolve, INTERRUPTED_MS).unref();
+      };
+      if (signal?.aborted === true) begin();
+      else signal?.addEventListener('abort', begin, { once: true });
+    });
+  }
+
+  /** What `work` gives; null if the run is interrupted and it takes too long. */
+  async inTime<Result>(work: Promise<Result>): Promise<Result | null> {
+    return await Promise.race([work, this.outOfTime.then(() => null)]);
   }
 
   get interrupted(): boolean {

@@ -188,6 +188,12 @@ const ASSUMPTIONS: readonly string[] = [
 
 const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
   const warnings: string[] = [];
+  const silent = run.shared.spec.nodes - run.nodes.length - run.lost.flatMap(({ nodes }) => nodes).length;
+  if (run.interrupted && silent > 0) {
+    warnings.push(
+      `${silent} nodes had not told what they counted and found when the time after the interruption was over`,
+    );
+  }
   if (run.hypervisor.numbered > RECORDED_WRITES) {
     warnings.push(
       `the first ${RECORDED_WRITES} of ${run.hypervisor.numbered} writes are on record; fetches after them were only checked as they happened`,

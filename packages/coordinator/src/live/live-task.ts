@@ -41,6 +41,17 @@ export interface LiveHypervisorReport {
   readonly orphaned: number;
 }
 
+/** Of a run whose hypervisor left nothing. */
+export const NO_HYPERVISOR: LiveHypervisorReport = {
+  record: [],
+  tickMs: new Float64Array(0),
+  numbered: 0,
+  retired: 0,
+  withoutEffect: 0,
+  turns: 0,
+  orphaned: 0,
+};
+
 /**
  * What a node's thread tells at once, because it may end before its report: what it found, and what its protocol's half
  * declared durable (a deleted key comes without a value).

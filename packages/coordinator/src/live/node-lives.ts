@@ -74,11 +74,9 @@ export class NodeLives {
   }
 
   /** What became of the threads in their last lives, the hypervisor last; a node that is down has left nothing. */
-  async settled(): Promise<readonly (PromiseSettledResult<LiveOutcome> | null)[]> {
+  get settled(): readonly Promise<PromiseSettledResult<LiveOutcome> | null>[] {
     if (this.error !== null) throw this.error;
-    return await Promise.all(
-      this.tasks.map(async (task) => (task === null ? null : (await Promise.allSettled([task]))[0])),
-    );
+    return this.tasks.map(async (task) => (task === null ? null : (await Promise.allSettled([task]))[0]));
   }
 
   /** The measured phase begins now, and faults count from here. */

@@ -14,7 +14,7 @@ import type { ProtocolRef } from '../engine/protocol-ref.ts';
 import { Conductor, type LiveFleet } from './conductor.ts';
 import type { LiveOptions, LiveRun } from './live-run.ts';
 import { buildShared, doneWrites, threadsOf } from './live-shared.ts';
-import { type LiveOutcome, type LiveTask, RING_WORDS } from './live-task.ts';
+import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS } from './live-task.ts';
 import { memoryReport } from './memory-report.ts';
 import { monotonicNs } from './monotonic-clock.ts';
 import { NodeLives } from './node-lives.ts';
@@ -134,11 +134,12 @@ export const runLiveThreads = async (
     const bootMs = performance.now() - called;
     const isClock = spec.strategy === 'none';
     const beganMs = isClock ? (monotonicNs() - originNs) / 1e6 : performance.timeOrigin + performance.now() - originMs;
-    const measured = isReady
-      ? await conductor.conduct(spec)
-      : { wallMs: 0, retired: 0, alone: null, rested: await conductor.rest() };
+    const measured = isReady ? await conductor.conduct(spec) : { wallMs: 0, retired: 0, alone: null, rested: false };
+    if (!isReady) conductor.end();
     lives.end();
-    const outcomes = await lives.settled();
+    // A run that was interrupted before it began has left nothing.
+    const kept = isReady || !conductor.interrupted ? lives.settled : [];
+    const outcomes = await Promise.all(kept.map((outcome) => conductor.inTime(outcome)));
     const failure = failureOf(outcomes);
     if (failure !== null) throw failure;
     const reports = outcomes.flatMap((outcome) => (outcome?.status === 'fulfilled' ? [outcome.value] : []));
@@ -146,7 +147,9 @@ export const runLiveThreads = async (
     return {
       shared,
       nodes,
-      hypervisor: reports.at(-1)?.hypervisor ?? memoryReport(shared, nodes, []),
+      hypervisor: isClock
+        ? memoryReport(shared, nodes, [])
+        : (reports.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR),
       bootMs,
       ...measured,
       beganMs,

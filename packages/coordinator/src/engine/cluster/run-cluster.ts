@@ -20,6 +20,9 @@ export interface ClusterOptions extends ThreadOptions {
   readonly ownHypervisor?: boolean;
 }
 
+/** Who is told to end before anything ran has this long to find that out: members that still boot have nothing to say. */
+const BOOT_PATIENCE_MS = 1000;
+
 /** A socket's path has room for 108 bytes. */
 const MAX_FOLDER = 90;
 
@@ -29,12 +32,17 @@ export const makeFolder = (): string => {
   return mkdtempSync(join(folder.length > MAX_FOLDER ? '/tmp' : folder, 'numalab-'));
 };
 
+const interruptedEarly = (): LostError => new LostError('interrupted before any of it ran');
+
 /** One run of a machine over members, from jobs to outcomes. */
 class ClusterRun {
   private readonly members: readonly Member[];
   private readonly jobs: readonly MemberJob[];
   private readonly options: ClusterOptions;
   private listening = 0;
+  /** Virtual time has passed: there is something to keep. */
+  private begun = false;
+  private giveUp = (): void => {};
 
   constructor(members: readonly Member[], jobs: readonly MemberJob[], options: ClusterOptions) {
     this.members = members;
@@ -45,18 +53,28 @@ class ClusterRun {
   /** The outcomes by member. Throws what ended a member; then all are gone. */
   async outcomes(): Promise<readonly MemberOutcome[]> {
     const { signal } = this.options;
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<never>((_, reject) => {
+      this.giveUp = () => {
+        timer = setTimeout(() => {
+          if (!this.begun) reject(interruptedEarly());
+        }, BOOT_PATIENCE_MS);
+      };
+    });
     const end = (): void => {
       for (const member of this.members) member.send({ kind: 'end' });
+      this.giveUp();
     };
     signal?.addEventListener('abort', end);
     try {
       const outcomes = this.members.map((_, index) => this.outcomeOf(index));
       if (signal?.aborted === true) end();
-      return await this.settle(outcomes);
+      return await Promise.race([this.settle(outcomes), tooLate]);
     } catch (error) {
       await killMembers(this.members);
       throw error;
     } finally {
+      clearTimeout(timer);
       signal?.removeEventListener('abort', end);
     }
   }
@@ -81,7 +99,7 @@ class ClusterRun {
         reject(new LostError(`process ${index} of the run (pid ${member.pid}) ${how}`));
       });
       member.listen((message) => {
-        if (message.kind === 'progress') this.options.progress?.(message.virtualPs);
+        if (message.kind === 'progress') this.hear(message.virtualPs);
         else if (message.kind === 'listening') this.connectAll();
         else if (message.kind === 'outcome') {
           const outcome = unpackOutcome(message.frame);
@@ -94,6 +112,11 @@ class ClusterRun {
       });
       member.send({ kind: 'run', frame: packFrame(this.jobs[index]!) });
     });
+  }
+
+  private hear(virtualPs: number): void {
+    this.begun ||= virtualPs > 0;
+    this.options.progress?.(virtualPs);
   }
 
   private connectAll(): void {
@@ -112,7 +135,7 @@ const jobsOf = (
 ): MemberJob[] => {
   const members = threads.length;
   const ownCore = threads.reduce((sum, count) => sum + count, 0) <= availableParallelism();
-  const { windowDivisor = 1, trace = null, progress } = options;
+  const { windowDivisor = 1, trace = null } = options;
   return Array.from(threads, (count, member) => ({
     spec,
     protocol,
@@ -123,13 +146,14 @@ const jobsOf = (
     windowDivisor,
     trace,
     ownCore,
-    tellsProgress: progress !== undefined && member === 0,
+    tellsProgress: member === 0,
   }));
 };
 
 /**
  * Runs a machine on processes of the operating system, each with worker threads, with the result that it has in one thread.
- * Throws InternalError if a thread fails, LostError if a process is ended from outside, and InputError if the protocol cannot
+ * Throws InternalError if a thread fails, LostError if a process is ended from outside or the run is interrupted before
+ * there is anything to keep, and InputError if the protocol cannot
  * be loaded; then no process goes on.
  */
 export const runCluster = async (
@@ -141,6 +165,7 @@ export const runCluster = async (
   const calledMs = performance.timeOrigin + performance.now();
   const cores = availableParallelism();
   const { processes, threads, ownHypervisor = false } = options;
+  if (options.signal?.aborted === true) throw interruptedEarly();
   const spread = spreadMachine(spec, processes ?? cores, threads ?? Math.min(spec.nodes, cores), ownHypervisor);
   const members = takeMembers(spread.threads.length);
   const folder = makeFolder();

@@ -23,7 +23,7 @@ export class ClusterFleet implements LiveFleet {
   /** Processes that were ended from outside, and the run went on. */
   readonly lost: LostProcess[] = [];
   /** What each process left; null: it is gone. Rejects if the run cannot go on. */
-  readonly outcomes: Promise<readonly (LiveMemberOutcome | null)[]>;
+  readonly outcomes: readonly Promise<LiveMemberOutcome | null>[];
   /** When the measured phase began, on the run's clock. */
   beganMs = 0;
   private readonly members: readonly Member[];
@@ -43,11 +43,13 @@ export class ClusterFleet implements LiveFleet {
     this.jobs = jobs;
     const clock = monotonicClock(jobs[0]!.originNs);
     this.now = () => clock() / NS_PER_MS;
-    this.outcomes = Promise.all(members.map((_, index) => this.outcomeOf(index)));
-    // It is awaited at the end only.
-    this.outcomes.catch(() => {
-      this.failed = true;
-    });
+    this.outcomes = members.map((_, index) => this.outcomeOf(index));
+    for (const outcome of this.outcomes) {
+      // They are awaited at the end only.
+      outcome.catch(() => {
+        this.failed = true;
+      });
+    }
   }
 
   private outcomeOf(index: number): Promise<LiveMemberOutcome | null> {

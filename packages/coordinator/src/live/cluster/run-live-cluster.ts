@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   imageWords,
   type LiveShared,
@@ -17,15 +16,12 @@ import type { ProtocolRef } from '../../engine/protocol-ref.ts';
 import { Conductor } from '../conductor.ts';
 import type { LiveOptions, LiveRun } from '../live-run.ts';
 import { buildShared } from '../live-shared.ts';
-import type { LiveHypervisorReport } from '../live-task.ts';
+import { NO_HYPERVISOR } from '../live-task.ts';
 import { memoryReport } from '../memory-report.ts';
 import { monotonicNs } from '../monotonic-clock.ts';
 import { ClusterFleet } from './cluster-fleet.ts';
 import type { LiveMemberJob, LiveSpread } from './cluster-task.ts';
 import type { LiveMemberOutcome } from './live-member.ts';
-
-/** Processes of a run that was interrupted have this long to say what they have. */
-const INTERRUPTED_MS = 700;
 
 /** How a live run is spread over processes. */
 export interface LiveClusterOptions extends LiveOptions {
@@ -38,16 +34,6 @@ export interface LiveClusterOptions extends LiveOptions {
 }
 
 type Left = Extract<LiveMemberOutcome, { kind: 'done' }>;
-
-const NO_HYPERVISOR: LiveHypervisorReport = {
-  record: [],
-  tickMs: new Float64Array(0),
-  numbered: 0,
-  retired: 0,
-  withoutEffect: 0,
-  turns: 0,
-  orphaned: 0,
-};
 
 const jobsOf = (
   spec: MachineSpec,
@@ -111,16 +97,10 @@ export const runLiveCluster = async (
     const bootMs = performance.now() - called;
     const measured = isReady ? await conductor.conduct(spec) : { wallMs: 0, retired: 0, alone: null, rested: false };
     if (!isReady) conductor.end();
+    // A run that was interrupted before it began has left nothing.
+    const kept = isReady || !conductor.interrupted ? fleet.outcomes : [];
+    const outcomes = await Promise.all(kept.map((outcome) => conductor.inTime(outcome)));
     const { interrupted } = conductor;
-    const outcomes = await (interrupted
-      ? Promise.race([
-          fleet.outcomes,
-          delay(
-            INTERRUPTED_MS,
-            members.map(() => null),
-          ),
-        ])
-      : fleet.outcomes);
     const left = outcomes.flatMap((outcome) => (outcome?.kind === 'done' ? [outcome] : []));
     if (left.length + fleet.lost.length === members.length) giveMembers(members.filter(({ isAlive }) => isAlive));
     else await killMembers(members);
