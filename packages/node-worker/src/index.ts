@@ -50,6 +50,7 @@ export {
   unpackBytes,
   type Words,
 } from './live/wire.ts';
+export { TRY_AGAIN } from './mmu.ts';
 export {
   type Comparison,
   type DirectStore,

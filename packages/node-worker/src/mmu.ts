@@ -117,9 +117,10 @@ export class Mmu {
       const lo = yield* this.node.coherence.load32(cpu, pa);
       const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;
       status = walk.feed(lo, hi);
-      if (status === WALK_CONTINUE) this.rememberTable(cpu, va, level, lo, hi);
+      // A TLBI that came meanwhile covers this walk: what it read may be old, and must enter neither walk cache nor TLB.
+      const isCurrent = cpu.invalidations === invalidations;
+      if (status === WALK_CONTINUE && isCurrent) this.rememberTable(cpu, va, level, lo, hi);
     }
-    // A TLBI that came meanwhile covers this walk: what it read may be old, and must not enter the TLB.
     if (cpu.invalidations !== invalidations) return TRY_AGAIN;
     if (status !== 0) return status;
     const stage1Fault = checkStage1(walk, access);
