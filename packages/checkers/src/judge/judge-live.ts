@@ -1,4 +1,4 @@
-import type { Finding, LiveCount, LiveNodeReport, MachineSpec, WordLog } from '@numalab/node-worker';
+import type { Finding, LiveCount, LiveNodeReport, MachineSpec, Synchronisation, WordLog } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
 import { type Refutation, Shortest } from './counter-example.ts';
 import type { Judgement, RuleResult, Verdict } from './judge.ts';
@@ -61,15 +61,20 @@ const judgeRecord = (input: LiveJudgeInput): { refuted: Refutation[]; findings: 
     const write = writes[number - 1];
     return write === undefined ? -1 : write.node * spec.coresPerNode + write.core;
   };
-  const syncs = nodes.flatMap(({ synchronisations }) =>
-    synchronisations.map((sync) => ({ ...sync, time: timeOf(sync.time) })),
-  );
+  const syncs = new Map<number, Synchronisation[]>();
+  for (const { synchronisations } of nodes) {
+    for (const sync of synchronisations) {
+      const timed = { ...sync, time: timeOf(sync.time) };
+      const own = syncs.get(sync.word);
+      if (own === undefined) syncs.set(sync.word, [timed]);
+      else own.push(timed);
+    }
+  }
   for (const [word, wordLogs] of logs) {
     const start = { number: 0, value: input.valueAtBoot(word), begin: -Infinity, end: -Infinity };
     const judged = judgeWord(word, versions.get(word) ?? [start], wordLogs, shortest);
     for (const { message, timePs } of judged.invented) findings.push({ id: 'R3', message, timePs });
-    const own = syncs.filter((sync) => sync.word === word);
-    findings.push(...lateExecutions(word, judged.sights, writerOf, own));
+    findings.push(...lateExecutions(word, judged.sights, writerOf, syncs.get(word) ?? []));
   }
   const refuted = shortest.examples.map(({ level, word, write, kind, fetches, from, to }): Refutation => {
     const message = `on record, a fetch of word ${word} contradicts write ${write.number} (${kind})`;

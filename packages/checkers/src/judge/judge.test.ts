@@ -1,6 +1,7 @@
 import type { Comparison } from '@numalab/node-worker';
 import { describe, expect, it } from 'vitest';
 import { type JudgeInput, type Judgement, judge } from './judge.ts';
+import { TRAP_BOUND_PS } from './judge-progress.ts';
 import {
   BOOT_VALUE,
   logOfStores,
@@ -146,6 +147,55 @@ describe('rules that nodes report', () => {
     }));
     isBroken(input, 'L1', 'CPU 1 waits for ever for the lock patch_lock, which CPU 3 holds');
     expect(broken(judge({ ...input, interrupted: true }))).toEqual([]);
+  });
+});
+
+describe('L1', () => {
+  const staying = (ps: number): JudgeInput => {
+    const good = sampleInput(2, 'completed', [{ ...WRITE, begin: 0, end: ps }], []);
+    return withNode(good, 0, ({ times }) => ({ times: times.map((time) => ({ ...time, begin: 0, end: ps })) }));
+  };
+
+  it('holds for a store that stayed in EL2 up to the bound', () => {
+    expect(broken(judge(staying(TRAP_BOUND_PS)))).toEqual([]);
+  });
+
+  it('is broken by one that stayed longer', () => {
+    isBroken(staying(TRAP_BOUND_PS + 1), 'L1', 'write 1 on node 0 trapped at 0.000 ns and returned only at');
+  });
+});
+
+describe('E1', () => {
+  const good = sampleInput(2, 'completed', [WRITE], COMPLETED);
+  const storing = (offset: number, bytes: readonly number[], number = 1): JudgeInput =>
+    withNode(good, 0, ({ times }) => ({ times: times.map((time) => ({ ...time, offset, bytes, number })) }));
+  const bytes = [0x10, 0x00, 0x00, 0x14];
+
+  it('holds if the order has the bytes that the instruction stored, of part of a word too', () => {
+    expect(broken(judge(storing(4 * WORD, bytes)))).toEqual([]);
+    expect(broken(judge(storing(4 * WORD + 3, [0x14])))).toEqual([]);
+  });
+
+  it('is broken if it has others, or has them elsewhere, or has no such write', () => {
+    isBroken(
+      storing(4 * WORD, [0x11, 0x00, 0x00, 0x14]),
+      'E1',
+      'write 1, trapped on node 0',
+      'other bytes in the order',
+    );
+    isBroken(storing(4 * WORD + 2, [0x14]), 'E1', 'other bytes in the order');
+    isBroken(storing(4 * WORD - 4, bytes), 'E1', 'other bytes in the order');
+    isBroken(storing(4 * WORD, bytes, 2), 'E1', 'write 2', 'is not in the order');
+  });
+});
+
+describe('M1', () => {
+  const failing = (poolFailures: number, poolFailuresReported: number): JudgeInput =>
+    withNode(sampleInput(2, 'completed', [WRITE], COMPLETED), 1, () => ({ poolFailures, poolFailuresReported }));
+
+  it('holds if every request that failed was made known, and is broken if one was not', () => {
+    expect(broken(judge(failing(3, 3)))).toEqual([]);
+    isBroken(failing(3, 2), 'M1', 'pool of node 1 was exhausted 3 times, 1 of them without a word');
   });
 });
 

@@ -221,6 +221,21 @@ describe('tables', () => {
     expect(machine.rules()).toEqual(['reused-page']);
   });
 
+  it('bad: linked again before its unlinking is complete', () => {
+    const machine = setup();
+    const { pa, child } = above(machine);
+    machine.raw(pa, 0, 0, 2, 0);
+    machine.raw(pa, tableLo(machine.config, child), tableHi(machine.config, child), 2, 0);
+    expect(machine.rules()).toEqual(['make-before-clean', 'reused-page']);
+  });
+
+  it('bad: made a table while it is one', () => {
+    const machine = setup();
+    const { child } = above(machine);
+    machine.bbm.allocTable(child, 3, 0);
+    expect(machine.rules()).toEqual(['reused-page']);
+  });
+
   it('bad: a page that was never made a table', () => {
     const machine = setup();
     const { pa } = above(machine);

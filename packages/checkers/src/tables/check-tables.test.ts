@@ -180,6 +180,21 @@ describe('T1', () => {
   });
 });
 
+describe('T1 of the registers', () => {
+  it('finds a VTCR_EL2 that no hardware takes', () => {
+    const built = build(2, false);
+    built.configs[1] = { ...built.configs[1]!, valid: false };
+    expect(rules(built)).toContain('T1 illegal-vtcr 1');
+  });
+
+  it('finds a root that is misaligned', () => {
+    const built = build(2, false);
+    // 40 bits take two pages for the root, which must lie on a boundary of both.
+    built.configs[1] = { ...built.configs[1]!, rootPa: built.configs[1]!.rootPa + 4096 };
+    expect(rules(built)).toContain('T1 root-alignment 1');
+  });
+});
+
 describe('M1', () => {
   it('finds a page that was taken and is not reachable', () => {
     const built = build(1, false);

@@ -40,6 +40,8 @@ export interface PlacementOptions {
 export interface CheckOptions {
   readonly minEvidence: number;
   readonly expect: readonly string[];
+  /** Entries of the history that judges may look at; null or left out: all. */
+  readonly budget?: number | null;
 }
 
 /** One run, judged. */
@@ -90,6 +92,7 @@ export const judgeRaw = (
     minEvidence: checks.minEvidence,
     interrupted: raw.interrupted,
     expect: checks.expect,
+    budget: checks.budget ?? Infinity,
   });
   const tallies = [...raw.nodes, raw.hypervisor].map(({ faults }) => faults);
   const { judgement, faults } = bookFaults(spec.faults, tallies, judged, checks.expect, spec.scrubPs > 0);

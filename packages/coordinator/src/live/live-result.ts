@@ -163,6 +163,7 @@ const checkLive = (scenario: Scenario): void => {
   if (scenario.hypervisor.serialisation !== 'central') fail('hypervisor.serialisation', 'must be central');
   checkLiveFaults(scenario, fail);
   if (scenario.machine.caches.nested) fail('machine.caches.nested', 'must be false');
+  if (scenario.checks.budget !== null) fail('checks.budget', 'must be null');
   if (scenario.replication.protocolOptions.multicast === true)
     fail('replication.protocolOptions.multicast', 'must be false');
 };

@@ -51,6 +51,19 @@ describe('writes of eight bytes', () => {
   });
 });
 
+describe('a budget for the judges', () => {
+  it('that is too small makes the verdict unknown, and the result says of which rules', async () => {
+    const verdictOf = async (budget: string) => await runScenario(small(`checks.budget=${budget}`), { seed: 1 });
+    const [all, enough, few] = [await verdictOf('null'), await verdictOf('1000000'), await verdictOf('20')];
+    expect([all.verdict, enough.verdict, few.verdict]).toEqual(['pass', 'pass', 'unknown']);
+    expect(few.digest).toBe(all.digest);
+    expect(few.reason).toContain('the budget of 20 entries ran out');
+    const inPart = ({ rules }: typeof few): string[] => rules.filter((rule) => !rule.complete).map(({ id }) => id);
+    expect(inPart(enough)).toEqual([]);
+    expect(inPart(few)).toContain('R5');
+  });
+});
+
 describe('the text as a node sees it', () => {
   it.each(
     ['4K', '16K', '64K'].flatMap((granule) => ['stage2', 'none'].map((strategy) => [granule, strategy] as const)),

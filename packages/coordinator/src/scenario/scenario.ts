@@ -232,6 +232,8 @@ export interface ChecksScenario {
   readonly minEvidence: number;
   /** Ids of rules whose violation is expected; the run passes only if each occurred. */
   readonly expect: readonly string[];
+  /** Entries of the history that judges may look at; null: all. */
+  readonly budget: number | null;
 }
 
 /**

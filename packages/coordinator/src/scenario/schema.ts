@@ -93,6 +93,12 @@ const checksSchema = z
   .strictObject({
     minEvidence: whole(0, 1_000_000_000).default(1).describe('Fetches that could have refuted a level, at least'),
     expect: z.array(z.enum(RULE_IDS)).default([]).describe('Rules that must be found broken'),
+    budget: whole(1, 1_000_000_000)
+      .nullable()
+      .default(null)
+      .describe(
+        'Entries of the history that are judged at most, in sim; null: all. What is left makes the run unknown',
+      ),
   })
   .prefault({})
   .describe('What is demanded of the run');
