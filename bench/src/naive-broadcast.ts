@@ -14,9 +14,15 @@ interface Acknowledgement {
 
 /**
  * What one would write first: nodes post their writes to the main thread, which posts each to every node and, when all have
- * answered, a last message to the writer. Writes retired a second, with `inFlight` of them under way over all nodes.
+ * answered, a last message to the writer. Writes retired a second, with `inFlight` of them under way over all nodes, after a
+ * time in which nothing is counted.
  */
-export const naiveBroadcast = async (nodes: number, inFlight: number, ms: number): Promise<number> => {
+export const naiveBroadcast = async (
+  nodes: number,
+  inFlight: number,
+  warmUpMs: number,
+  ms: number,
+): Promise<number> => {
   const workers = Array.from(
     { length: nodes },
     (_, node) =>
@@ -44,8 +50,7 @@ export const naiveBroadcast = async (nodes: number, inFlight: number, ms: number
   }
   await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('online', resolve))));
   for (const worker of workers) worker.postMessage({ kind: 'begin' });
-  // The code of all threads is compiled by then.
-  await new Promise((resolve) => setTimeout(resolve, ms / 4));
+  await new Promise((resolve) => setTimeout(resolve, warmUpMs));
   const before = retired;
   const begun = performance.now();
   await new Promise((resolve) => setTimeout(resolve, ms));

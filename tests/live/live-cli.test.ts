@@ -57,6 +57,9 @@ test('a live run prints one JSON document without virtual time', async () => {
   expect(result.rate.inFlight).toBe(16);
   expect(result.rateAlone.inFlight).toBe(1);
   expect(result.writes.retired).toBeGreaterThan(0);
+  expect(result.warmUpMs).toBeGreaterThanOrEqual(60);
+  expect(result.dutyOfRealTime).toBeGreaterThan(0);
+  expect(result.dutyOfRealTime).toBeLessThan(0.05);
   expect(result.history.recorded).toBeGreaterThan(0);
   expect(result.guarantee).toMatchObject({ declared: 'completed' });
 }, 30_000);

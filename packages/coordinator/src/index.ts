@@ -29,6 +29,7 @@ export {
 } from './explore/explore.ts';
 export { type HuntFailure, type HuntOptions, type HuntResult, hunt } from './hunt/hunt.ts';
 export { type LiveClusterOptions, runLiveCluster } from './live/cluster/run-live-cluster.ts';
+export { warmUpOf } from './live/conductor.ts';
 export { judgeLiveRun } from './live/judge-run.ts';
 export { type ReplayedOrder, replayFromLive } from './live/live-order-file.ts';
 export { type LiveResult, type LiveScenarioRun, runLiveScenario } from './live/live-result.ts';

@@ -13,7 +13,14 @@ const INTERRUPTED_MS = 1000;
 const ALONE_SHARE = 0.1;
 const ALONE_MIN_MS = 100;
 const ALONE_MAX_MS = 1000;
+const PS_PER_MS = 1e9;
 const SETTLE_MS = 20;
+/** How long threads run before anything is measured, as a share of the time that is measured, and at most. */
+const WARM_SHARE = 0.2;
+const WARM_MAX_MS = 2000;
+
+/** What {@link Conductor.conduct} finds out. */
+export type MeasuredPhase = 'warmUpMs' | 'wallMs' | 'retired' | 'alone' | 'rested';
 
 /** All threads of a live run, wherever they are. */
 export interface LiveFleet {
@@ -28,7 +35,7 @@ export interface LiveFleet {
   readonly isFiniteDone: boolean;
   /** Nothing is under way anywhere: all threads idle, and everything sent has been taken. */
   readonly isQuiet: boolean;
-  /** The measured phase begins: faults count from here. And no fault begins any more. */
+  /** The run begins: faults count from here. And no fault begins any more. */
   begin(): void;
   endFaults(): void;
   phase(phase: number): void;
@@ -44,6 +51,16 @@ const inFlight = (spec: MachineSpec): number =>
 /** Whether one write in flight can be measured after many: all writers are endless synthetic ones. */
 const canBeAlone = (spec: MachineSpec): boolean =>
   inFlight(spec) > 1 && spec.writers.every((writer) => writer.kind === 'synthetic' && writer.actions === null);
+
+/**
+ * For how long nothing is measured, in milliseconds. What would be over meanwhile, or is planned by time or count, begins at once:
+ * then all is measured from the start.
+ */
+export const warmUpOf = ({ writers, faults, workload }: MachineSpec): number => {
+  const isEndless = writers.every((writer) => writer.kind !== 'recorded' && writer.actions === null);
+  if (writers.length === 0 || !isEndless || faults !== null) return 0;
+  return Math.min(WARM_MAX_MS, (WARM_SHARE * workload.durationPs) / PS_PER_MS);
+};
 
 /** Watches over the threads: phases, and what has been done. */
 export class Conductor {
@@ -96,13 +113,13 @@ export class Conductor {
   }
 
   /** Lets `ms` pass; less if the run is interrupted. */
-  async pass(ms: number): Promise<void> {
+  async pass(ms: number, progress?: (ms: number) => void): Promise<void> {
     const begun = performance.now();
     for (;;) {
       const left = ms - (performance.now() - begun);
       if (left <= 0 || this.fleet.failed || this.interrupted) return;
       this.fleet.look();
-      this.progress?.(performance.now() - begun);
+      progress?.(performance.now() - begun);
       await delay(Math.min(left, 50));
     }
   }
@@ -114,6 +131,8 @@ export class Conductor {
     const begun = performance.now();
     const before = this.fleet.retired;
     await this.pass(Math.max(ALONE_MIN_MS, Math.min(ALONE_MAX_MS, wallMs * ALONE_SHARE)));
+    // A machine with much else to do may not have come to it yet.
+    await this.until(() => this.fleet.retired > before, ALONE_MAX_MS);
     if (this.interrupted) return null;
     return { retired: this.fleet.retired - before, wallMs: performance.now() - begun };
   }
@@ -130,13 +149,25 @@ export class Conductor {
     return isQuiet;
   }
 
-  /** The whole measured phase, and the end of it. */
-  async conduct(spec: MachineSpec): Promise<Pick<LiveRun, 'wallMs' | 'retired' | 'alone' | 'rested'>> {
+  /** Lets engines compile what is hot. How long it took, and what was retired meanwhile. */
+  private async warmUp(spec: MachineSpec): Promise<{ warmUpMs: number; before: number }> {
     const { fleet } = this;
+    const ms = warmUpOf(spec);
+    if (ms === 0) return { warmUpMs: 0, before: 0 };
     const begun = performance.now();
+    fleet.phase(word.PHASE_WARM);
+    await this.pass(ms);
+    return { warmUpMs: performance.now() - begun, before: fleet.retired };
+  }
+
+  /** The whole measured phase, what comes before it, and the end of it. */
+  async conduct(spec: MachineSpec): Promise<Pick<LiveRun, MeasuredPhase>> {
+    const { fleet } = this;
     fleet.begin();
+    const { warmUpMs, before } = await this.warmUp(spec);
+    const begun = performance.now();
     fleet.phase(word.PHASE_RUN);
-    await this.pass(spec.workload.durationPs / 1e9);
+    await this.pass(spec.workload.durationPs / PS_PER_MS, this.progress);
     const canMeasure = canBeAlone(spec);
     if (!canMeasure) {
       fleet.phase(word.PHASE_FINITE);
@@ -144,10 +175,10 @@ export class Conductor {
       await this.until(() => fleet.isSettled && fleet.isFiniteDone, Infinity);
     }
     const wallMs = performance.now() - begun;
-    const { retired } = fleet;
+    const retired = fleet.retired - before;
     await this.until(() => fleet.isSettled, Infinity);
     fleet.endFaults();
     const alone = canMeasure && !this.interrupted ? await this.measureAlone(wallMs) : null;
-    return { wallMs, retired, alone, rested: await this.rest() };
+    return { warmUpMs, wallMs, retired, alone, rested: await this.rest() };
   }
 }

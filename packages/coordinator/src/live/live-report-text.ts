@@ -18,6 +18,11 @@ const spans = ({ p50, p99, max }: Percentiles): string =>
 const rateText = ({ inFlight, writesPerSecond, latencyPs }: LiveRate): string =>
   `${formatCount(writesPerSecond)} writes retired a second with ${inFlight} in flight; ${spans(latencyPs)}`;
 
+const measuredText = ({ wallMs, bootMs, warmUpMs }: LiveResult): string => {
+  const warmUp = warmUpMs === 0 ? '' : ` and ${Math.round(warmUpMs)} ms in which engines compiled what is hot`;
+  return `${Math.round(wallMs)} ms after a boot of ${Math.round(bootMs)} ms${warmUp}`;
+};
+
 const bullets = (items: readonly string[], columns: number): string[] =>
   items.flatMap((item) => wrap(item, columns - 4).map((line, index) => `${index === 0 ? '  - ' : '    '}${line}`));
 
@@ -56,7 +61,7 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
       columns,
     ),
     ...field('updates', updatesText(result), columns),
-    ...field('measured', `${Math.round(result.wallMs)} ms after a boot of ${Math.round(result.bootMs)} ms`, columns),
+    ...field('measured', measuredText(result), columns),
     ...field('rate', rateText(result.rate), columns),
     ...(result.rateAlone === null ? [] : field('', rateText(result.rateAlone), columns)),
     ...field(
@@ -66,7 +71,7 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
     ),
     ...field(
       'fetches',
-      `${formatCount(fetches.total)} words, ${formatCount(fetches.local)} lines from local memory${fetches.remote > 0 ? `, ${formatCount(fetches.remote)} from node 0's` : ''}`,
+      `${formatCount(fetches.total)} words, ${formatCount(fetches.local)} lines from local memory${fetches.remote > 0 ? `, ${formatCount(fetches.remote)} from node 0's` : ''}; all vCPUs of a node together executed for ${(100 * result.dutyOfRealTime).toFixed(1)} % of real time`,
       columns,
     ),
     ...field('held', proof, columns),

@@ -78,11 +78,15 @@ export interface LiveResult
   readonly latencyScale: number;
   /** Fetches and loads of words that writers write: on record for the judge of the simulator, and only checked as they happened. */
   readonly history: { readonly recorded: number; readonly dropped: number };
+  /** How long threads ran, and were checked, before anything was measured: not in `wallMs`, nor its writes in `writes.retired`. */
+  readonly warmUpMs: number;
   /** The measured phase, and one write in flight after it; null if that was not measured. */
   readonly rate: LiveRate;
   readonly rateAlone: LiveRate | null;
   /** The test at the start: cells read while another thread wrote them, and torn ones. */
   readonly cells: { readonly read: number; readonly torn: number };
+  /** The share of real time in which a node's vCPUs executed, all together: `duty` of what its thread can have of a processor. */
+  readonly dutyOfRealTime: number;
   readonly faults: readonly FaultResult[];
   /** Times for which nodes were down, in milliseconds since the measured phase began; null: not back at the end. */
   readonly outages: readonly NodeOutage[];
@@ -288,6 +292,7 @@ const resultOf = (
     rules,
     wallMs: run.wallMs,
     bootMs: run.bootMs,
+    warmUpMs: run.warmUpMs,
     threads: nodes.length + (prepared.spec.strategy === 'none' ? 0 : 1),
     cores: run.cores,
     latencyScale: run.shared.scale,
@@ -305,6 +310,7 @@ const resultOf = (
     injected: sum('injected'),
     events: sum('turns') + run.hypervisor.turns,
     duty: scenario.workload.duty,
+    dutyOfRealTime: sum('ranMs') === 0 ? 0 : sum('walkMs') / sum('ranMs'),
     faults,
     outages: run.outages,
     nodes: nodes.map((node, i) => ({

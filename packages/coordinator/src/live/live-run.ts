@@ -30,6 +30,8 @@ export interface LiveRun {
   readonly nodes: readonly LiveNodeReport[];
   readonly hypervisor: LiveHypervisorReport;
   readonly bootMs: number;
+  /** How long threads ran, and were checked, before anything was measured. */
+  readonly warmUpMs: number;
   /** The measured phase, and the writes retired in it. */
   readonly wallMs: number;
   readonly retired: number;

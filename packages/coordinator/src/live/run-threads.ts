@@ -134,7 +134,9 @@ export const runLiveThreads = async (
     const bootMs = performance.now() - called;
     const isClock = spec.strategy === 'none';
     const beganMs = isClock ? (monotonicNs() - originNs) / 1e6 : performance.timeOrigin + performance.now() - originMs;
-    const measured = isReady ? await conductor.conduct(spec) : { wallMs: 0, retired: 0, alone: null, rested: false };
+    const measured = isReady
+      ? await conductor.conduct(spec)
+      : { warmUpMs: 0, wallMs: 0, retired: 0, alone: null, rested: false };
     if (!isReady) conductor.end();
     lives.end();
     // A run that was interrupted before it began has left nothing.

@@ -40,6 +40,7 @@ import {
   FAILED,
   FINITE,
   IDLE,
+  isRunning,
   KICK,
   KICKED,
   NodeWaiting,
@@ -48,7 +49,7 @@ import {
   OFFLINE_UP,
   PHASE,
   PHASE_END,
-  PHASE_RUN,
+  PHASE_WARM,
   RECORD_LIMIT,
   SENT,
   STOPPED,
@@ -179,6 +180,7 @@ export class LiveNode extends LivePlaces {
   /** Writes up to this one came with a snapshot. */
   resyncedTo = 0;
   walkMs = 0;
+  ranMs = 0;
   probes = 0;
   turns = 0;
   protected readonly shared: LiveShared;
@@ -408,6 +410,12 @@ export class LiveNode extends LivePlaces {
     return ABORTED;
   }
 
+  /** Where the latency of a write that is over now belongs; null: nothing is measured yet. */
+  get latencyNow(): LatencyHistogram | null {
+    if (Atomics.load(this.words, PHASE) === PHASE_WARM) return null;
+    return Atomics.load(this.words, AGENTS) === 1 ? this.latencyAlone : this.latency;
+  }
+
   /** The core's write has been retired, and it leaves EL2. */
   writeOver(cpu: LiveCpu): void {
     const { checks, words, el2 } = this;
@@ -416,9 +424,8 @@ export class LiveNode extends LivePlaces {
     const count = ((cpu.trappedOffset + cpu.store.size + 3) >> 2) - word;
     checks.ended(word, count, number);
     this.writesOver++;
-    const histogram = Atomics.load(words, AGENTS) === 1 ? this.latencyAlone : this.latency;
     cpu.overMs = this.now();
-    histogram.add((cpu.overMs - cpu.trappedMs) * 1e6);
+    this.latencyNow?.add((cpu.overMs - cpu.trappedMs) * 1e6);
     if (number > words[RECORD_LIMIT]!) return;
     el2.times.add(number, cpu.trappedTick, this.control.tick(), cpu.core);
   }
@@ -429,7 +436,7 @@ export class LiveNode extends LivePlaces {
     if (cpu.trappedMs === 0) return;
     // Maintenance that followed the store at once took less than the histogram resolves.
     const now = cpu.overMs > 0 ? cpu.overMs : this.now();
-    this.maintained.add((now - cpu.trappedMs) * 1e6);
+    if (this.latencyNow !== null) this.maintained.add((now - cpu.trappedMs) * 1e6);
     cpu.trappedMs = 0;
   }
 
@@ -465,6 +472,7 @@ export class LiveNode extends LivePlaces {
       }
     }
     waiting.end();
+    this.ranMs = this.now() - this.startMs;
   }
 
   /** One turn of everything. Returns whether there is more to do at once. */
@@ -543,7 +551,7 @@ export class LiveNode extends LivePlaces {
 
   /** Lets cores walk as far as duty allows, and probes writes in flight. Returns whether there is more of it to do at once. */
   protected walkSome(now: number): boolean {
-    if (this.walkMs > this.duty * (now - this.startMs) || Atomics.load(this.words, PHASE) !== PHASE_RUN) return false;
+    if (this.walkMs > this.duty * (now - this.startMs) || !isRunning(Atomics.load(this.words, PHASE))) return false;
     const cpu = this.cpus[this.nextWalker]!;
     this.nextWalker = this.nextWalker + 1 === this.cpus.length ? 0 : this.nextWalker + 1;
     const begun = this.now();
@@ -604,7 +612,7 @@ export class LiveNode extends LivePlaces {
     let ms = Math.min(NAP_MS, this.agent.nextMs() - now, this.writers.nextMs() - now, due - now);
     if (this.cpus.some((cpu) => cpu.polls)) ms = Math.min(ms, 1);
     const { duty } = this;
-    if (duty > 0 && Atomics.load(this.words, PHASE) === PHASE_RUN) {
+    if (duty > 0 && isRunning(Atomics.load(this.words, PHASE))) {
       ms = Math.min(ms, Math.max(WALK_NAP_MS, this.walkMs / duty - (now - this.startMs)));
     }
     return ms;

@@ -55,6 +55,8 @@ export type LiveCount =
   | 'again'
   | 'loads'
   | 'probes'
+  | 'walkMs'
+  | 'ranMs'
   | 'walks'
   | 'walkReads'
   | 'walkReadsLocal'
@@ -90,6 +92,8 @@ const countsOf = (node: LiveNode): Record<LiveCount, number> => ({
   again: node.fetch.again,
   loads: node.fetch.loads,
   probes: node.probes,
+  walkMs: node.walkMs,
+  ranMs: node.ranMs,
   walks: node.mmu.walks,
   walkReads: node.mmu.reads,
   walkReadsLocal: node.mmu.localReads,

@@ -11,7 +11,7 @@ import {
 import type { LiveCpu } from './live-cpu.ts';
 import { copyStoresOf, LiveKernelCpu } from './live-kernel.ts';
 import type { LiveNode } from './live-node.ts';
-import { AGENTS, NEXT_ROW, PHASE, PHASE_FINITE, PHASE_RUN, WAITERS } from './shared-words.ts';
+import { AGENTS, isRunning, NEXT_ROW, PHASE, PHASE_FINITE, WAITERS } from './shared-words.ts';
 
 const MAX_AGENTS = 4096;
 const PS_PER_MS = 1e9;
@@ -122,7 +122,7 @@ export class LiveWriters {
   poll(now: number): void {
     const { words } = this.node;
     const phase = Atomics.load(words, PHASE);
-    if (phase !== PHASE_RUN && phase !== PHASE_FINITE) return;
+    if (!isRunning(phase) && phase !== PHASE_FINITE) return;
     if (!this.begun) {
       if (Atomics.load(words, NEXT_ROW) < this.traceRows) return;
       this.begun = true;
@@ -130,11 +130,11 @@ export class LiveWriters {
     }
     const allowed = Atomics.load(words, AGENTS);
     for (const agent of this.agents) {
-      if (phase !== PHASE_RUN && agent.own === Infinity) continue;
+      if (phase === PHASE_FINITE && agent.own === Infinity) continue;
       if (!agent.running && agent.done < agent.own && agent.agent < allowed) this.beginAgent(agent, now);
     }
     for (const patches of this.patches) {
-      if (phase !== PHASE_RUN && patches.writer.actions === null) continue;
+      if (phase === PHASE_FINITE && patches.writer.actions === null) continue;
       if (!patches.running && patches.next < Infinity) this.beginPatches(patches, now);
     }
   }
@@ -143,7 +143,7 @@ export class LiveWriters {
   nextMs(): number {
     const { words } = this.node;
     const phase = Atomics.load(words, PHASE);
-    if (!this.begun || (phase !== PHASE_RUN && phase !== PHASE_FINITE)) return Infinity;
+    if (!this.begun || (!isRunning(phase) && phase !== PHASE_FINITE)) return Infinity;
     const allowed = Atomics.load(words, AGENTS);
     let next = Infinity;
     for (const { dueMs, running, next: action } of this.patches) {
@@ -200,7 +200,7 @@ export class LiveWriters {
     const { words } = this.node;
     if (agent.done === agent.own || cpu.taskQueue.length > 0 || agent.writer.intervalPs > 0) return false;
     const phase = Atomics.load(words, PHASE);
-    const isOpen = phase === PHASE_RUN || (phase === PHASE_FINITE && agent.own < Infinity);
+    const isOpen = isRunning(phase) || (phase === PHASE_FINITE && agent.own < Infinity);
     return isOpen && agent.agent < Atomics.load(words, AGENTS);
   }
 

@@ -2,7 +2,7 @@ import { performStore } from '@numalab/machine';
 import { wordOfCell } from './cells.ts';
 import type { LiveCpu } from './live-cpu.ts';
 import type { LiveNode } from './live-node.ts';
-import { AGENTS, RECORD_LIMIT } from './shared-words.ts';
+import { RECORD_LIMIT } from './shared-words.ts';
 import type { StoreOrder } from './store-order.ts';
 
 /** A store whose writer has not ended its maintenance. */
@@ -84,13 +84,13 @@ export class NativeStores {
   end(cpu: LiveCpu): void {
     const { node } = this;
     const { words, checks, el2 } = node;
-    const histogram = Atomics.load(words, AGENTS) === 1 ? node.latencyAlone : node.latency;
+    const { latencyNow } = node;
     for (const { number, word, count, begin, beganMs } of cpu.openStores.splice(0)) {
       checks.ended(word, count, number);
       node.writesOver++;
       const ns = (node.now() - beganMs) * 1e6;
-      histogram.add(ns);
-      node.maintained.add(ns);
+      latencyNow?.add(ns);
+      if (latencyNow !== null) node.maintained.add(ns);
       if (number > words[RECORD_LIMIT]!) continue;
       const end = node.control.tick();
       el2.times.add(number, begin, end, cpu.core);

@@ -84,12 +84,17 @@ export const OFFLINE_DOWN = 1;
 export const OFFLINE_JOINS = 2;
 
 export const PHASE_BOOT = 0;
-export const PHASE_RUN = 1;
+/** Everything runs, and is checked, but nothing is measured: engines compile what is hot in each thread. */
+export const PHASE_WARM = 1;
+export const PHASE_RUN = 2;
 /** The duration is over: only finite writers go on. */
-export const PHASE_FINITE = 2;
+export const PHASE_FINITE = 3;
 /** Nothing new is begun. */
-export const PHASE_DRAIN = 3;
-export const PHASE_END = 4;
+export const PHASE_DRAIN = 4;
+export const PHASE_END = 5;
+
+/** Whether endless writers write, and cores walk. */
+export const isRunning = (phase: number): boolean => phase === PHASE_WARM || phase === PHASE_RUN;
 
 /** Words of a run with `threads` threads. */
 export const sharedWordCount = (threads: number): number => THREADS + threads * THREAD_WORDS;

@@ -26,6 +26,7 @@ export class ClusterFleet implements LiveFleet {
   readonly outcomes: readonly Promise<LiveMemberOutcome | null>[];
   /** When the measured phase began, on the run's clock. */
   beganMs = 0;
+  private measuredMs = 0;
   private readonly members: readonly Member[];
   private readonly jobs: readonly LiveMemberJob[];
   private readonly now: () => number;
@@ -88,12 +89,12 @@ export class ClusterFleet implements LiveFleet {
       ...(memberOf.at(-1) === index ? ['the hypervisor'] : []),
       ...(nodes.includes(0) ? ['node 0, whose memory the kernel itself lies in'] : []),
     ];
-    const isRunning = this.phaseNow >= word.PHASE_RUN && this.phaseNow < word.PHASE_END;
+    const isRunning = this.phaseNow > word.PHASE_BOOT && this.phaseNow < word.PHASE_END;
     if (vital.length > 0) {
       return new LostError(`process ${index} of the run (pid ${pid}), with ${vital.join(' and ')}, ${how}`);
     }
     if (!isRunning) return new LostError(`process ${index} of the run (pid ${pid}) ${how} while no node ran`);
-    this.lost.push({ process: index, pid, nodes, how, atMs: this.now() - this.beganMs });
+    this.lost.push({ process: index, pid, nodes, how, atMs: this.now() - this.measuredMs });
     for (const [other, member] of this.members.entries()) {
       if (!this.gone.has(other)) member.send({ kind: 'lost', member: index });
     }
@@ -162,6 +163,7 @@ export class ClusterFleet implements LiveFleet {
 
   phase(phase: number): void {
     this.phaseNow = phase;
+    if (phase <= word.PHASE_RUN) this.measuredMs = this.now();
     // What was said before is of another phase.
     this.waves = [];
     this.wave++;

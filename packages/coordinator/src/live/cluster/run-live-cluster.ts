@@ -95,7 +95,9 @@ export const runLiveCluster = async (
     const conductor = new Conductor(fleet, options);
     const isReady = await conductor.ready();
     const bootMs = performance.now() - called;
-    const measured = isReady ? await conductor.conduct(spec) : { wallMs: 0, retired: 0, alone: null, rested: false };
+    const measured = isReady
+      ? await conductor.conduct(spec)
+      : { warmUpMs: 0, wallMs: 0, retired: 0, alone: null, rested: false };
     if (!isReady) conductor.end();
     // A run that was interrupted before it began has left nothing.
     const kept = isReady || !conductor.interrupted ? fleet.outcomes : [];
