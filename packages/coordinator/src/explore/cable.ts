@@ -62,6 +62,9 @@ const greeted = (lane: Lane): Lane => ({ ...lane, stale: [], hello: false });
 /** What was for a life that is over is lost; what waits for an answer to a hello is not. */
 const cut = (lane: Lane): Lane => (lane.hello ? { ...lane, stale: [] } : EMPTY);
 
+/** What waited for an answer to its sender's hello was never sent. */
+const unsent = (lane: Lane): Lane => (lane.hello ? { ...lane, fresh: [] } : lane);
+
 /** The hypervisor sends to the node. */
 const sendToNode = (cable: Cable, message: number): Cable =>
   cable.orderKnows ? { ...cable, toNode: added(cable.toNode, message) } : cable;
@@ -73,6 +76,7 @@ const sendToOrder = (cable: Cable, message: number): Cable =>
 const nodeCrashed = (cable: Cable): Cable => ({
   ...cable,
   toNode: cut(cable.toNode),
+  toOrder: unsent(cable.toOrder),
   orderKnows: cable.toNode.hello,
   nodeKnows: false,
   // No core is left to take them.
@@ -96,6 +100,7 @@ const closedByOrder = (cable: Cable): Cable => ({
 const orderCrashed = (cable: Cable): Cable => ({
   ...cable,
   toOrder: cut(cable.toOrder),
+  toNode: unsent(cable.toNode),
   orderKnows: false,
   nodeKnows: cable.toOrder.hello,
   // A later life takes no answers to what an earlier one has asked of hardware.
