@@ -136,6 +136,14 @@ export const specOf = (scenario: Scenario, protocol: Protocol, base: MachineSpec
   guarantee: protocol.guarantee,
 });
 
+const crashesText = (crashes: number): string => {
+  if (crashes === 0) return 'no crashes';
+  const where = "at any step of the hypervisor or of a node's EL2";
+  return crashes === 1
+    ? `1 crash at most, ${where}, so none while the machine recovers from one`
+    : `${crashes} crashes at most, ${where}, recovery included`;
+};
+
 /** Everything that `protocol` can do within `scope` on the machine of `spec`, to which the nodes `origins` write in turn. */
 export const exploreProtocol = async (
   spec: MachineSpec,
@@ -174,7 +182,7 @@ export const exploreProtocol = async (
     bounds: [
       `${spec.nodes} nodes`,
       `${origins.length} writes to the same words, of different nodes`,
-      `${scope.crashes} crash${scope.crashes === 1 ? '' : 'es'} at most, at any step of the hypervisor or of a node's EL2`,
+      crashesText(scope.crashes),
       `timers only when nothing else can happen${scope.earlyTimers > 0 ? `, but ${scope.earlyTimers} earlier` : ''}, ${scope.timers} at most`,
     ],
     ...covered,
