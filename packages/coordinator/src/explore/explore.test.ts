@@ -71,6 +71,15 @@ describe('an exhaustive search with a crash', () => {
     expect(faults.crash).toBeGreaterThan(100);
   });
 
+  it.each(['ack', 'stop-machine'])('and another, in its recovery or after it, finds %s right', async (name) => {
+    const scenario = loadScenario('small', { protocol: name });
+    const spec = specOf(scenario, PROTOCOLS[name]!, baseOf(scenario));
+    const explored = await exploreProtocol(spec, PROTOCOLS[name]!, [0], { ...SCOPE, crashes: 2 });
+    expect(explored.failures).toEqual([]);
+    expect([explored.complete, explored.verdict]).toEqual([true, 'pass']);
+    expect(explored.bounds.join()).toMatch(/2 crashes at most, .*recovery included/);
+  });
+
   it('finds that a hypervisor without a journal never comes back', async () => {
     const { failures } = await explore('post', 1, 2, { journal: false });
     expect(failures[0]).toMatchObject({ invariant: 'L1' });

@@ -170,7 +170,7 @@ const scrubLines = ({ scrub }: RunResult, { columns }: ReportContext): string[] 
     ? []
     : field(
         'scrubbed',
-        `${formatCount(scrub.pages)} pages, of which ${formatCount(scrub.suspects)} were not as they should be; ${formatCount(scrub.words)} words repaired`,
+        `${formatCount(scrub.pages)} pages; not as they should be: ${formatCount(scrub.suspects)}; words repaired: ${formatCount(scrub.words)}`,
         columns,
       );
 
@@ -178,7 +178,8 @@ const scrubLines = ({ scrub }: RunResult, { columns }: ReportContext): string[] 
 export const faultText = ({ name, outcome, fired, timePs, survivable, broke }: FaultResult): string => {
   const when = timePs === null ? '' : `, ${formatCount(fired)} times from ${formatTime(timePs)} on`;
   const what = broke.length === 0 ? '' : `; it broke ${broke.join(', ')}`;
-  return `${outcome}: ${name}${when}${what}${survivable ? '' : ' (nothing is built to survive it)'}`;
+  const isUndone = survivable || outcome === 'repaired' || outcome === 'not fired';
+  return `${outcome}: ${name}${when}${what}${isUndone ? '' : ' (nothing is built to survive it)'}`;
 };
 
 /** A run's report for people: at most `columns` wide, colours as `colors` has them. */
