@@ -151,8 +151,8 @@ describe('a TLBI', () => {
       const everywhere = (what: readonly boolean[]): (readonly boolean[])[] => [what, what, what, what];
       expect(cached()).toEqual([everywhere(all), everywhere(all)]);
       const address = operation === TLBI_IPAS2E1IS ? node.layout.imageIpa + PLACE : imageVa(node, PLACE);
-      yield* node.maintenance.broadcast(cpu, operation, address);
-      yield* node.maintenance.dsb(cpu);
+      yield node.maintenance.broadcast(cpu, operation, address);
+      yield node.maintenance.dsb(cpu);
       expect(cached()).toEqual([everywhere(there), everywhere(elsewhere)]);
     };
     await onCore(0, body, [], lookAtBoth);
@@ -234,8 +234,8 @@ describe('instruction caches', () => {
       yield* new CoreCpu(node, cpu).cleanInvalidate(imageVa(node, PLACE), 4);
       expect(lines()).toEqual([false, false, true, true]);
       // By the PA of the other copy, as EL2 does it, it reaches that.
-      yield* node.maintenance.broadcast(cpu, IC_IVAU, machine.nodes[1]!.copyOf(PLACE));
-      yield* node.maintenance.dsb(cpu);
+      yield node.maintenance.broadcast(cpu, IC_IVAU, machine.nodes[1]!.copyOf(PLACE));
+      yield node.maintenance.dsb(cpu);
       expect(lines()).toEqual([false, false, false, false]);
     };
     await onCore(0, body, [], fetch);
@@ -265,10 +265,10 @@ describe('instruction caches', () => {
         };
         yield* look();
         yield* node.maintenance.cleanLine(cpu, node.copyOf(PLACE));
-        yield* node.maintenance.dsb(cpu);
+        yield node.maintenance.dsb(cpu);
         yield* look();
         if (!dic) yield* node.maintenance.invalidateLine(cpu, node.copyOf(PLACE));
-        yield* node.maintenance.dsb(cpu);
+        yield node.maintenance.dsb(cpu);
         yield* look();
         // As it was, for the judges.
         yield* node.coherence.storeOwnText(cpu, node.copyOf(PLACE), [old], 0);

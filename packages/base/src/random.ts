@@ -35,9 +35,10 @@ export class Random {
     let s = (seed >>> 0) ^ Math.imul((seed / 0x1_0000_0000) >>> 0, 0x85eb_ca6b);
     s = splitmix32(s ^ hashString(name));
     s = splitmix32(s ^ Math.imul(index + 1, 0xc2b2_ae35));
-    this.a = splitmix32(s + 1);
-    this.b = splitmix32(s + 2);
-    this.c = splitmix32(s + 3);
+    // As signed integers, which an engine keeps in the object instead of in a box each.
+    this.a = splitmix32(s + 1) | 0;
+    this.b = splitmix32(s + 2) | 0;
+    this.c = splitmix32(s + 3) | 0;
     this.d = splitmix32(s + 4) | 1;
   }
 

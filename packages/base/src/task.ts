@@ -6,12 +6,20 @@
 export type Step<Result> = Generator<number | Step<unknown>, Result, unknown>;
 /** A {@link Step} without a result. */
 export type Task = Step<void>;
+/** What kernel code yields to call something that often, or always, does no more than let time pass: then it is that time. */
+export type Pause = number | Task;
 
 /** Sleep until woken. */
 export const WAIT = -1;
 
+/** What a core runs, from one pause to the next. */
+export interface Resumable {
+  /** Goes on until the next number, which it returns; null at the end. */
+  resume(): number | null;
+}
+
 /** Runs a task: keeps the stack of calls, so that resuming costs the same however deep the code is. */
-export class TaskRun {
+export class TaskRun implements Resumable {
   private readonly stack: Step<unknown>[];
 
   constructor(task: Task) {
@@ -23,7 +31,6 @@ export class TaskRun {
     this.stack.push(task);
   }
 
-  /** Goes on until the next number, which it returns; null at the end. */
   resume(): number | null {
     const { stack } = this;
     let result: unknown;

@@ -1,54 +1,87 @@
 import { type Instant, NEVER } from '@numalab/base';
-import { isBefore, type Message } from './message.ts';
+import type { Message } from './message.ts';
 
-/** The messages of one process that have not taken effect yet: a binary heap ordered by (time, class, sender, sequence). */
+/**
+ * The messages of one process that have not taken effect yet: a binary heap ordered by (time, class, sender, sequence). What
+ * it is ordered by lies in arrays of its own, so that finding a message's place touches no message.
+ */
 export class EventQueue {
-  private readonly heap: Message[] = [];
+  private readonly messages: Message[] = [];
+  private times = new Float64Array(64);
+  private orders = new Float64Array(64);
 
   get size(): number {
-    return this.heap.length;
+    return this.messages.length;
   }
 
   /** When the next message takes effect; {@link NEVER} if there is none. */
   nextTime(): Instant {
-    return this.heap.length === 0 ? NEVER : this.heap[0]!.time;
+    return this.messages.length === 0 ? NEVER : (this.times[0]! as Instant);
   }
 
   push(message: Message): void {
-    const { heap } = this;
-    let i = heap.length;
-    heap.push(message);
+    const { messages } = this;
+    let i = messages.length;
+    if (i === this.times.length) this.grow();
+    const { times, orders } = this;
+    const { time, order } = message;
+    messages.push(message);
     while (i > 0) {
       const parent = (i - 1) >> 1;
-      const above = heap[parent]!;
-      if (!isBefore(message, above)) break;
-      heap[i] = above;
+      const above = times[parent]!;
+      if (above < time || (above === time && orders[parent]! < order)) break;
+      times[i] = above;
+      orders[i] = orders[parent]!;
+      messages[i] = messages[parent]!;
       i = parent;
     }
-    heap[i] = message;
+    times[i] = time;
+    orders[i] = order;
+    messages[i] = message;
   }
 
   /** Removes and returns the next message. The queue must not be empty. */
   pop(): Message {
-    const { heap } = this;
-    const top = heap[0]!;
-    const last = heap.pop()!;
-    const count = heap.length;
+    const { messages, times, orders } = this;
+    const top = messages[0]!;
+    const last = messages.pop()!;
+    const count = messages.length;
     if (count === 0) return top;
+    const time = times[count]!;
+    const order = orders[count]!;
     let i = 0;
     for (;;) {
       let child = 2 * i + 1;
       if (child >= count) break;
-      if (child + 1 < count && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (!isBefore(heap[child]!, last)) break;
-      heap[i] = heap[child]!;
+      const right = child + 1;
+      if (
+        right < count &&
+        (times[right]! < times[child]! || (times[right] === times[child] && orders[right]! < orders[child]!))
+      ) {
+        child = right;
+      }
+      const below = times[child]!;
+      if (below > time || (below === time && orders[child]! > order)) break;
+      times[i] = below;
+      orders[i] = orders[child]!;
+      messages[i] = messages[child]!;
       i = child;
     }
-    heap[i] = last;
+    times[i] = time;
+    orders[i] = order;
+    messages[i] = last;
     return top;
   }
 
   clear(): void {
-    this.heap.length = 0;
+    this.messages.length = 0;
+  }
+
+  private grow(): void {
+    const { times, orders } = this;
+    this.times = new Float64Array(2 * times.length);
+    this.orders = new Float64Array(2 * orders.length);
+    this.times.set(times);
+    this.orders.set(orders);
   }
 }

@@ -1,4 +1,4 @@
-import type { Step, Task } from '@numalab/base';
+import type { Pause, Step, Task } from '@numalab/base';
 import type { Message, SessionLayer } from '@numalab/interconnect';
 import type { Latencies, NodeMemory, TableOp } from '@numalab/machine';
 import type { Agent } from './agent.ts';
@@ -27,10 +27,10 @@ interface AgentCoherence {
 
 interface AgentMaintenance {
   cleanInvalidate(cpu: AgentCpu, pa: number, bytes: number): Step<void>;
-  cleanLine(cpu: AgentCpu, pa: number): Step<void>;
-  invalidateLine(cpu: AgentCpu, pa: number): Step<void>;
-  broadcast(cpu: AgentCpu, operation: number, address: number): Step<void>;
-  dsb(cpu: AgentCpu): Step<void>;
+  cleanLine(cpu: AgentCpu, pa: number): Pause;
+  invalidateLine(cpu: AgentCpu, pa: number): Pause;
+  broadcast(cpu: AgentCpu, operation: number, address: number): Pause;
+  dsb(cpu: AgentCpu): Pause;
   tlbiStage2(cpu: AgentCpu, ipa: number): Step<void>;
   perform<Result>(cpu: AgentCpu, edit: Generator<TableOp, Result>): Step<Result>;
 }

@@ -120,7 +120,7 @@ export class Coherence {
     while (!this.isPresent(pa)) {
       remote = true;
       this.request(cpu, pa);
-      yield* this.node.wait(cpu);
+      yield WAIT;
     }
     if (!remote) yield this.access(cpu, pa);
     // The line may have been dropped while the access took its time.

@@ -1,4 +1,4 @@
-import { type Step, WAIT } from '@numalab/base';
+import { type Pause, type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
@@ -30,7 +30,7 @@ export class Maintenance {
   }
 
   /** Issues a broadcast operation from core `cpu`; a {@link dsb} must follow. Takes effect on the core itself at once. */
-  *broadcast(cpu: Vcpu, operation: number, address: number): Step<void> {
+  broadcast(cpu: Vcpu, operation: number, address: number): Pause {
     const { node } = this;
     const isTlbi = operation < link.IC_IVAU;
     if (isTlbi) this.tlbis++;
@@ -39,19 +39,24 @@ export class Maintenance {
       cpu.pendingMaintenance++;
       node.sendMaintenance(to, link.MAINTAIN, operation, cpu.core, address, cpu.time);
     }
-    yield isTlbi ? node.latencies.tlbiPs : node.latencies.icIvauPs;
+    return isTlbi ? node.latencies.tlbiPs : node.latencies.icIvauPs;
   }
 
   /** DSB ISH: waits for all maintenance and stores of the core. */
-  *dsb(cpu: Vcpu): Step<void> {
+  dsb(cpu: Vcpu): Pause {
+    const isClear = cpu.pendingMaintenance === 0 && cpu.pendingStores === 0;
+    return isClear ? this.node.latencies.dsbBasePs : this.drain(cpu);
+  }
+
+  private *drain(cpu: Vcpu): Step<void> {
     while (cpu.pendingMaintenance > 0 || cpu.pendingStores > 0) yield WAIT;
     yield this.node.latencies.dsbBasePs;
   }
 
   /** ISB. */
-  *isb(cpu: Vcpu): Step<void> {
+  isb(cpu: Vcpu): Pause {
     cpu.synchroniseContext();
-    yield this.node.latencies.isbPs;
+    return this.node.latencies.isbPs;
   }
 
   /** An operation of another core reached this node. */
@@ -139,7 +144,7 @@ export class Maintenance {
   }
 
   /** DC CVAU of the line at `pa`, wherever it lives. */
-  *cleanLine(cpu: Vcpu, pa: number): Step<void> {
+  cleanLine(cpu: Vcpu, pa: number): Pause {
     const { node } = this;
     const line = pa - (pa % LINE_BYTES);
     // With DIC the clean makes instruction caches drop the line: other cores notice, so it goes as a message to itself.
@@ -148,12 +153,12 @@ export class Maintenance {
       cpu.pendingMaintenance++;
       node.sendMemory(node.homeOf(line), link.CLEAN_LINE, line, cpu.core, 0, null, cpu.time);
     }
-    yield node.latencies.dcCvauPs;
+    return node.latencies.dcCvauPs;
   }
 
   /** IC IVAU of the line at `pa`. */
-  *invalidateLine(cpu: Vcpu, pa: number): Step<void> {
-    yield this.broadcast(cpu, link.IC_IVAU, pa - (pa % LINE_BYTES));
+  invalidateLine(cpu: Vcpu, pa: number): Pause {
+    return this.broadcast(cpu, link.IC_IVAU, pa - (pa % LINE_BYTES));
   }
 
   /** TLBI of both stages' entries for a stage-2 leaf, in the order that combined entries need ([arm64 reference 7.3]). */

@@ -1,4 +1,15 @@
-import { Digest, type Instant, NEVER, Random, type Step, type Task, TaskRun, WAIT } from '@numalab/base';
+import {
+  Digest,
+  type Instant,
+  NEVER,
+  type Pause,
+  Random,
+  type Resumable,
+  type Step,
+  type Task,
+  TaskRun,
+  WAIT,
+} from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import {
   type EmulatedStore,
@@ -508,7 +519,7 @@ export class NodeProcess extends link.Process {
   }
 
   /** The task that a core should run now: one that was woken, or the next in its queue unless one still sleeps. */
-  private nextTask(cpu: Vcpu): TaskRun | null {
+  private nextTask(cpu: Vcpu): Resumable | null {
     if (cpu.suspended === null) {
       const begin = cpu.taskQueue.shift();
       return begin === undefined ? null : new TaskRun(begin());
@@ -540,7 +551,7 @@ export class NodeProcess extends link.Process {
     this.beginNext(cpu, at);
   }
 
-  private switchTo(cpu: Vcpu, task: TaskRun, at: number): void {
+  private switchTo(cpu: Vcpu, task: Resumable, at: number): void {
     if (cpu.asleep || cpu.time === Infinity) {
       cpu.sleepUntil = cpu.time;
       cpu.asleep = true;
@@ -548,11 +559,6 @@ export class NodeProcess extends link.Process {
     }
     cpu.mode = MODE_TASK;
     cpu.task = task;
-  }
-
-  /** Suspends the running task until a message wakes its core. */
-  *wait(_cpu: Vcpu): Step<void> {
-    yield WAIT;
   }
 
   /** A core has left stop_machine: what was put off begins. */
@@ -603,7 +609,11 @@ export class NodeProcess extends link.Process {
   }
 
   /** A core is about to leave EL2: it stays while the node is halted. */
-  *beforeEret(cpu: Vcpu): Step<void> {
+  beforeEret(cpu: Vcpu): Pause {
+    return this.halting ? this.stayHalted(cpu) : 0;
+  }
+
+  private *stayHalted(cpu: Vcpu): Step<void> {
     while (this.halting) {
       this.coreHalted(cpu, cpu.time);
       this.haltedInEl2.push(cpu);

@@ -1,4 +1,4 @@
-import { Digest, Random, type Task, type TaskRun } from '@numalab/base';
+import { Digest, Random, type Resumable, type Task } from '@numalab/base';
 import { type CpuRegisters, ExclusiveMonitor, type InstructionCache, type TagCache, type Tlb } from '@numalab/machine';
 import type { CoreHardware } from './hardware.ts';
 
@@ -52,8 +52,8 @@ export class Vcpu {
   /** Its task's next wait is a sleep in a mutex: the core does something else meanwhile. */
   preemptible = false;
   /** The task that sleeps. */
-  suspended: TaskRun | null = null;
-  task: TaskRun | null = null;
+  suspended: Resumable | null = null;
+  task: Resumable | null = null;
   /** Tasks that begin when the current one ends. */
   readonly taskQueue: (() => Task)[] = [];
 

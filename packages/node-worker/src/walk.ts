@@ -1,4 +1,4 @@
-import { type Step, type Task, TaskRun } from '@numalab/base';
+import { type Step, type Task, TaskRun, WAIT } from '@numalab/base';
 import {
   ACCESS_EXECUTE,
   ACCESS_READ,
@@ -22,6 +22,7 @@ import {
 import { kernelWords } from './boot.ts';
 import { nodeBase } from './layout.ts';
 import type { NodeProcess } from './node.ts';
+import { SlowFetch } from './slow-fetch.ts';
 import {
   type FetchGroup,
   MODE_TASK,
@@ -59,6 +60,8 @@ export class Walk {
   private readonly touches: number;
   private readonly mmioTouches: number;
   private readonly fetchAhead: boolean;
+  /** By core. */
+  private readonly slowFetches: readonly SlowFetch[];
 
   constructor(node: NodeProcess) {
     const { kernel, workload } = node.spec;
@@ -74,6 +77,7 @@ export class Walk {
     this.touches = this.mmioTouches + Math.round(workload.data * FRACTION);
     this.fetchAhead = node.spec.fetchAhead;
     this.activePs = Math.round(DUTY_PERIOD_PS * workload.duty);
+    this.slowFetches = node.cpus.map((cpu) => new SlowFetch(this, cpu));
   }
 
   /** Puts a core at the start of its first duty cycle. */
@@ -108,7 +112,7 @@ export class Walk {
         if (group.offset !== offset && !this.fetch(cpu, offset, group)) {
           group.offset = -1;
           cpu.mode = MODE_TASK;
-          cpu.task = new TaskRun(this.fetchSlowly(cpu, offset));
+          cpu.task = this.slowFetches[cpu.core]!.begin(offset);
           return;
         }
       }
@@ -189,53 +193,73 @@ export class Walk {
     }
   }
 
+  /**
+   * A fetch that misses, without the task that it takes if translation or line are not at hand on this node: then -1, and
+   * nothing has happened. Otherwise the time that it costs.
+   */
+  fetchAtOnce(cpu: Vcpu, offset: number): number {
+    const { node } = this;
+    if (!node.mmu.hit(cpu, node.spec.kernel.linkVa + offset, ACCESS_EXECUTE)) return -1;
+    const line = cpu.l1i.lookup(cpu.translatedPa);
+    if (line < 0 && !node.coherence.isPresent(cpu.translatedPa)) return -1;
+    this.keepTranslation(cpu, offset);
+    return this.finishFetch(cpu, offset, cpu.translatedPa, cpu.time, false);
+  }
+
   /** A fetch that misses: translation, line fill, and what they need of other nodes. */
-  private *fetchSlowly(cpu: Vcpu, offset: number): Task {
+  *fetchSlowly(cpu: Vcpu, offset: number): Task {
     const { node } = this;
     const issue = cpu.time;
-    if (!(yield* this.locate(cpu, offset))) {
+    const va = node.spec.kernel.linkVa + offset;
+    if (!node.mmu.hit(cpu, va, ACCESS_EXECUTE) && !(yield* node.mmu.access(cpu, va, ACCESS_EXECUTE))) {
       this.leave(cpu);
       return;
     }
-    const pa = cpu.microTo + (offset - cpu.microFrom);
-    const words = 4 - ((cpu.pc & 15) >> 2);
+    this.keepTranslation(cpu, offset);
+    const pa = cpu.translatedPa;
+    let isRemote = false;
+    while (cpu.l1i.lookup(pa) < 0 && !node.coherence.isPresent(pa)) {
+      isRemote = true;
+      node.coherence.request(cpu, pa);
+      yield WAIT;
+      // A TLBI may have come while the line was on its way; what was translated before it is still this fetch's.
+    }
+    const cost = this.finishFetch(cpu, offset, pa, issue, isRemote);
+    if (cost > 0) yield cost;
+  }
+
+  /** Fills the line of a fetch, which is present, and takes the group. The time that the fill costs. */
+  private finishFetch(cpu: Vcpu, offset: number, pa: number, issue: number, isRemote: boolean): number {
+    const { coherence } = this.node;
     let line = cpu.l1i.lookup(pa);
     let served: number = SERVED_L1I;
     let cost = 0;
     if (line < 0) {
-      while (!node.coherence.isPresent(pa)) {
+      if (isRemote) {
         served = SERVED_REMOTE;
-        node.coherence.request(cpu, pa);
-        yield* node.wait(cpu);
-        // A TLBI may have come while the line was on its way; what was translated before it is still this fetch's.
-      }
-      if (served === SERVED_REMOTE) cpu.l2.access(pa);
-      else {
-        cost = node.coherence.access(cpu, pa);
-        served = node.coherence.served;
+        cpu.l2.access(pa);
+      } else {
+        cost = coherence.access(cpu, pa);
+        served = coherence.served;
       }
       line = cpu.l1i.allocate(pa);
-      node.coherence.readLine(pa, cpu.l1i.cells, line * LINE_CELLS, true);
+      coherence.readLine(pa, cpu.l1i.cells, line * LINE_CELLS, true);
     }
     this.take(cpu, offset, pa, line, cpu.current, issue);
-    if (served >= SERVED_LOCAL && node.isShared(offset)) served = SERVED_SHARED;
+    if (served >= SERVED_LOCAL && this.node.isShared(offset)) served = SERVED_SHARED;
     cpu.served[served]!++;
-    cpu.served[SERVED_L1I]! += words - 1;
+    cpu.served[SERVED_L1I]! += 3 - ((cpu.pc & 15) >> 2);
     cpu.fetchTicks += cpu.time - issue + cost;
-    if (cost > 0) yield cost;
+    return cost;
   }
 
-  /** Translates for execution at `offset` into the micro entry; false if the kernel took an abort. */
-  private *locate(cpu: Vcpu, offset: number): Step<boolean> {
-    const { node } = this;
-    const va = node.spec.kernel.linkVa + offset;
-    if (!(yield* node.mmu.access(cpu, va, ACCESS_EXECUTE))) return false;
+  /** The translation of `offset` for execution becomes the core's micro entry. */
+  private keepTranslation(cpu: Vcpu, offset: number): void {
     const bytes = 2 ** cpu.translatedShift;
     const into = cpu.translatedPa % bytes;
     cpu.microFrom = offset - into;
     cpu.microEnd = cpu.microFrom + bytes;
     cpu.microTo = cpu.translatedPa - into;
-    return true;
   }
 
   /** The core gives up what it executes and calls another function. */
@@ -372,7 +396,7 @@ export class Walk {
     const { node } = this;
     const issue = cpu.time;
     const va = node.spec.kernel.linkVa + offset;
-    if (!(yield* node.mmu.access(cpu, va, ACCESS_READ))) return 0;
+    if (!node.mmu.hit(cpu, va, ACCESS_READ) && !(yield* node.mmu.access(cpu, va, ACCESS_READ))) return 0;
     const pa = cpu.translatedPa - (cpu.translatedPa % 4);
     cpu.loads++;
     if (!node.coherence.isPresent(pa)) cpu.loadsRemote++;
@@ -392,7 +416,9 @@ export class Walk {
     const saved = cpu.pc;
     cpu.pc = offset;
     cpu.synchroniseContext();
-    yield* this.fetchSlowly(cpu, offset & ~15);
+    const cost = this.fetchAtOnce(cpu, offset & ~15);
+    if (cost > 0) yield cost;
+    else if (cost < 0) yield* this.fetchSlowly(cpu, offset & ~15);
     cpu.pc = saved;
     cpu.synchroniseContext();
   }

@@ -1,8 +1,18 @@
 import type { Duration } from '@numalab/base';
-import type { Protocol, Write } from './protocol.ts';
+import type { NodeHalf, Protocol, Write } from './protocol.ts';
 
 /** Bugs 44 and 59: an answer that has not come by then is given up. */
 const PATIENCE_PS = 20e6 as Duration;
+
+/** The node's half has no state, so one serves all nodes of all runs. */
+const node: NodeHalf = {
+  *onMessage(context, body) {
+    const write = body as Write;
+    yield* context.store(write);
+    yield* context.maintain(write);
+    context.send(write.number);
+  },
+};
 
 /**
  * Broadcast, and retire when every node has stored, maintained and acknowledged: no core can fetch the old word after the
@@ -52,14 +62,5 @@ export const ack: Protocol = {
       },
     };
   },
-  node() {
-    return {
-      *onMessage(context, body) {
-        const write = body as Write;
-        yield* context.store(write);
-        yield* context.maintain(write);
-        context.send(write.number);
-      },
-    };
-  },
+  node: () => node,
 };

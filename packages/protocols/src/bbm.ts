@@ -1,6 +1,20 @@
-import type { Protocol, Write } from './protocol.ts';
+import type { NodeHalf, Protocol, Write } from './protocol.ts';
 
 type Order = { readonly unmap: readonly number[] } | { readonly update: Write; readonly map: readonly number[] };
+
+/** The node's half has no state, so one serves all nodes of all runs. */
+const node: NodeHalf = {
+  *onMessage(context, body) {
+    const order = body as Order;
+    if ('unmap' in order) {
+      for (const page of order.unmap) yield* context.unmap(page);
+      return;
+    }
+    yield* context.store(order.update);
+    yield* context.maintain(order.update);
+    for (const page of order.map) yield* context.map(page);
+  },
+};
 
 /**
  * Break-before-make for the whole machine: unmap the page on every node, then update every copy and map it again. Between
@@ -28,18 +42,5 @@ export const bbm: Protocol = {
       },
     };
   },
-  node() {
-    return {
-      *onMessage(context, body) {
-        const order = body as Order;
-        if ('unmap' in order) {
-          for (const page of order.unmap) yield* context.unmap(page);
-          return;
-        }
-        yield* context.store(order.update);
-        yield* context.maintain(order.update);
-        for (const page of order.map) yield* context.map(page);
-      },
-    };
-  },
+  node: () => node,
 };

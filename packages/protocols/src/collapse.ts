@@ -1,7 +1,23 @@
 import type { Duration } from '@numalab/base';
-import { PRIMARY_NODE, type Protocol, type Write } from './protocol.ts';
+import { type NodeHalf, PRIMARY_NODE, type Protocol, type Write } from './protocol.ts';
 
 type Order = { readonly update: Write } | { readonly collapse: readonly number[] } | { readonly clone: number };
+
+/** The node's half has no state, so one serves all nodes of all runs. */
+const node: NodeHalf = {
+  *onMessage(context, body) {
+    const order = body as Order;
+    if ('update' in order) {
+      yield* context.store(order.update);
+      yield* context.maintain(order.update);
+    } else if ('collapse' in order) for (const page of order.collapse) yield* context.map(page, 'primary');
+    else {
+      do yield* context.copyPage(order.clone);
+      while (!(yield* context.verifyPage(order.clone)));
+      yield* context.map(order.clone, 'own');
+    }
+  },
+};
 
 /**
  * The first write to a page makes every node map the primary instead of its replica; from then on writes go to the primary
@@ -52,20 +68,5 @@ export const collapse: Protocol = {
       },
     };
   },
-  node() {
-    return {
-      *onMessage(context, body) {
-        const order = body as Order;
-        if ('update' in order) {
-          yield* context.store(order.update);
-          yield* context.maintain(order.update);
-        } else if ('collapse' in order) for (const page of order.collapse) yield* context.map(page, 'primary');
-        else {
-          do yield* context.copyPage(order.clone);
-          while (!(yield* context.verifyPage(order.clone)));
-          yield* context.map(order.clone, 'own');
-        }
-      },
-    };
-  },
+  node: () => node,
 };

@@ -1,4 +1,13 @@
-import type { Protocol, Write } from './protocol.ts';
+import type { NodeHalf, Protocol, Write } from './protocol.ts';
+
+/** The node's half has no state, so one serves all nodes of all runs. */
+const node: NodeHalf = {
+  *onMessage(context, body) {
+    const write = body as Write;
+    yield* context.store(write);
+    yield* context.maintain(write);
+  },
+};
 
 /**
  * Broadcast and retire at once. Every node applies the writes in order, but the writer goes on while some nodes still run
@@ -18,13 +27,5 @@ export const post: Protocol = {
       },
     };
   },
-  node() {
-    return {
-      *onMessage(context, body) {
-        const write = body as Write;
-        yield* context.store(write);
-        yield* context.maintain(write);
-      },
-    };
-  },
+  node: () => node,
 };

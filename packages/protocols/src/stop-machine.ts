@@ -1,7 +1,21 @@
-import type { Protocol, Write } from './protocol.ts';
+import type { NodeHalf, Protocol, Write } from './protocol.ts';
 
 const wordByWord = (write: Write): readonly Write[] =>
   write.words.map((value, i) => ({ ...write, word: write.word + i, words: [value] }));
+
+/** The node's half has no state, so one serves all nodes of all runs. */
+const node: NodeHalf = {
+  *onMessage(context, body) {
+    if (body === null) {
+      yield* context.park();
+      return;
+    }
+    const write = body as Write;
+    yield* context.store(write);
+    yield* context.maintain(write);
+    yield* context.resume();
+  },
+};
 
 /**
  * Stops every core, updates every copy, and lets the cores go on through a context synchronisation: nobody fetches between
@@ -31,18 +45,5 @@ export const stopMachine: Protocol = {
       },
     };
   },
-  node() {
-    return {
-      *onMessage(context, body) {
-        if (body === null) {
-          yield* context.park();
-          return;
-        }
-        const write = body as Write;
-        yield* context.store(write);
-        yield* context.maintain(write);
-        yield* context.resume();
-      },
-    };
-  },
+  node: () => node,
 };

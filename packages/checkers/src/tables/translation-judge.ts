@@ -180,8 +180,10 @@ export class TranslationJudge {
         if (ipa >= 0 && !pending(ipa)) this.check(cpu, what, ipa, pa, permissions, why);
       };
       const each = (of: Tlb, what: string, ipaOf: (from: number) => number): void => {
-        for (let i = 0; i < of.from.length; i++) {
-          if (of.from[i]! >= 0) one(what, ipaOf(of.from[i]!), of.to[i]!, of.permissions[i]!);
+        for (let i = 0, left = of.size; left > 0; i++) {
+          if (of.from[i]! < 0) continue;
+          left--;
+          one(what, ipaOf(of.from[i]!), of.to[i]!, of.permissions[i]!);
         }
       };
       each(stage2Leaves, 'walk cache', (ipa) => ipa);

@@ -6,6 +6,9 @@ import type { PatchItem, PatchKind, PatchStore, SyntheticForm } from './writer-s
 /**
  * The kernel's text patching, as arch/arm64/kernel/patching.c, jump_label.c, ftrace.c and alternative.c do it ([arm64
  * reference 5.1 to 5.4]): which lock, which alias, which maintenance, which synchronisation, in which order.
+ *
+ * All generators stand at the top: of one that is made in a function an engine makes a class each time it runs, which keeps the
+ * whole machine that it knows until old memory is collected.
  */
 
 /** aarch64_insn_write: one or two words through the fixmap, under patch_lock with interrupts off. */
@@ -54,20 +57,21 @@ function* modifyCode(cpu: KernelCpu, store: PatchStore, on: boolean): Step<void>
 const storesOf = (item: PatchItem, isFirst: boolean): readonly PatchStore[] =>
   isFirst ? item.stores : item.stores.filter((store) => !store.once);
 
+/** Every site without synchronisation. */
+function* patchAllNosync(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
+  for (const store of stores) yield patchTextNosync(cpu, store, on);
+}
+
 /** jump_label_transform_queue and _apply: every site without synchronisation, then one kick for all. */
 function* transformJumpLabels(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  // Bug 6: all in stop_machine, where the cores that are kicked have interrupts off.
-  if (cpu.hasBug('6')) {
-    yield cpu.stopMachine(function* () {
-      for (const store of stores) yield patchTextNosync(cpu, store, on);
-      yield cpu.kickAllCpus();
-    });
-    return;
-  }
-  for (const store of stores) yield patchTextNosync(cpu, store, on);
+  yield patchAllNosync(cpu, stores, on);
   // Bug 5: no context synchronisation on the other cores.
   if (!cpu.hasBug('5')) yield cpu.kickAllCpus();
 }
+
+const switchJumpLabels = (cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> =>
+  // Bug 6: all in stop_machine, where the cores that are kicked have interrupts off.
+  cpu.hasBug('6') ? cpu.stopMachine(() => transformJumpLabels(cpu, stores, on)) : transformJumpLabels(cpu, stores, on);
 
 function* modifyFtrace(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
   for (const store of stores) yield modifyCode(cpu, store, on);
@@ -84,11 +88,8 @@ function* writeLiterals(cpu: KernelCpu, stores: readonly PatchStore[], on: boole
 }
 
 /** aarch64_insn_patch_text: everybody stops, one core patches. */
-function* patchTextStopped(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  yield cpu.stopMachine(function* () {
-    for (const store of stores) yield patchTextNosync(cpu, store, on);
-  });
-}
+const patchTextStopped = (cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> =>
+  cpu.stopMachine(() => patchAllNosync(cpu, stores, on));
 
 /** Stores through the linear map, to all copies (ktext_replication_patch_alternative); returns the VAs to be cleaned. */
 function* storeAlternative(cpu: KernelCpu, offset: number, words: readonly number[]): Step<readonly number[]> {
@@ -97,29 +98,31 @@ function* storeAlternative(cpu: KernelCpu, offset: number, words: readonly numbe
   return aliases.length > 1 ? aliases : [cpu.imageAlias(offset)];
 }
 
-/** apply_alternatives under stop_machine: plain stores through the linear map, one maintenance at the end. */
+/** Plain stores through the linear map, one maintenance at the end. */
+function* storeAlternatives(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
+  const stored: number[] = [];
+  for (const { offset, on: set, off } of stores) {
+    stored.push(...((yield storeAlternative(cpu, offset, on ? set : off)) as readonly number[]));
+  }
+  yield cpu.cleanAlternatives(stored);
+  cpu.storesOver();
+}
+
+function* doNothing(): Step<void> {}
+
+/** apply_alternatives: all of it under stop_machine. */
 function* applyAlternatives(cpu: KernelCpu, stores: readonly PatchStore[], on: boolean): Step<void> {
-  const apply = function* (): Step<void> {
-    const stored: number[] = [];
-    for (const { offset, on: set, off } of stores) {
-      stored.push(...((yield storeAlternative(cpu, offset, on ? set : off)) as readonly number[]));
-    }
-    yield cpu.cleanAlternatives(stored);
-    cpu.storesOver();
-  };
   // Bug 3: the others are parked when all is patched.
   const isEarly = cpu.hasBug('3');
-  if (isEarly) yield apply();
-  yield cpu.stopMachine(function* () {
-    if (!isEarly) yield apply();
-  });
+  if (isEarly) yield storeAlternatives(cpu, stores, on);
+  yield cpu.stopMachine(() => (isEarly ? doNothing() : storeAlternatives(cpu, stores, on)));
 }
 
 /** Kinds that store while all other cores stand still. */
 const STOPPED: ReadonlySet<PatchKind> = new Set<PatchKind>(['kprobe', 'alternatives']);
 
-const PATCH: Readonly<Record<PatchKind, typeof transformJumpLabels>> = {
-  'jump-label': transformJumpLabels,
+const PATCH: Readonly<Record<PatchKind, typeof switchJumpLabels>> = {
+  'jump-label': switchJumpLabels,
   ftrace: modifyFtrace,
   'ftrace-literal': writeLiterals,
   kprobe: patchTextStopped,
@@ -140,7 +143,7 @@ export function* switchItem(
   if (kind !== 'ftrace-literal') cpu.synchronised(stores, STOPPED.has(kind));
 }
 
-/** The store of a synthetic writer and its maintenance. No closure of {@link storeSynthetic}: an engine makes a class of each. */
+/** The store of a synthetic writer and its maintenance. */
 function* storeAndClean(cpu: KernelCpu, form: SyntheticForm, offset: number, data: Uint8Array): Step<void> {
   yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
   yield cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);

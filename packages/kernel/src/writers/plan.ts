@@ -64,6 +64,8 @@ interface PlanSites {
   /** Patchable places by kind and batch, and forms by what was asked for. */
   readonly places: Map<string, Places>;
   readonly forms: Map<string, FoundForms>;
+  /** By what was asked for: by step of 8 bytes from the start of the text, whether a synthetic writer may write there. */
+  readonly free: Map<string, Uint8Array>;
 }
 
 /** Places that a writer of one kind can patch: offsets, or, where several belong together, their stores. */
@@ -75,7 +77,14 @@ const sitesOfImage = new WeakMap<KernelImage, PlanSites>();
 const planSites = ({ image, ranges }: PlanContext): PlanSites => {
   const known = sitesOfImage.get(image);
   if (known !== undefined && known.ranges === ranges) return known;
-  const sites = { ranges, kinds: siteKinds(image), gadgets: new Map(), places: new Map(), forms: new Map() };
+  const sites = {
+    ranges,
+    kinds: siteKinds(image),
+    gadgets: new Map(),
+    places: new Map(),
+    forms: new Map(),
+    free: new Map(),
+  };
   sitesOfImage.set(image, sites);
   return sites;
 };
@@ -348,13 +357,23 @@ const choosePlaces = (
   boundary: number,
 ): number[] => {
   const { image, ranges } = context;
-  const { kinds } = planSites(context);
+  const { kinds, free: known } = planSites(context);
   const align = Math.max(16, ...forms.map((form) => form.bytes));
   const text = image.regions.text!;
   const places = new Set<number>();
-  const free = (at: number): boolean => {
+  const isFree = (at: number): boolean => {
     for (let i = at; i < at + align; i += 4) if (kinds[i >> 2] !== SITE_NONE) return false;
     return isCopied(ranges, at, align) && !forms.some((form) => form.gadget >= at && form.gadget < at + align);
+  };
+  const UNKNOWN = 0;
+  const FREE = 1;
+  const TAKEN = 2;
+  const key = `${align} ${forms.map(({ gadget }) => gadget).join()}`;
+  const found = remembered(known, key, () => new Uint8Array((text.end - text.start) / 8 + 1));
+  const free = (at: number): boolean => {
+    const step = (at - text.start) >> 3;
+    if (found[step] === UNKNOWN) found[step] = isFree(at) ? FREE : TAKEN;
+    return found[step] === FREE;
   };
   for (let tries = 0; places.size < count && tries < 1000 * count; tries++) {
     const at = text.start + random.below(text.end - text.start);

@@ -21,7 +21,7 @@ import {
   S1_PXN_TABLE,
 } from './stage1-descriptor.ts';
 import { ACCESS_EXECUTE, ACCESS_READ } from './stage2-walker.ts';
-import { makeWalkGeometry, type WalkGeometry } from './walk-geometry.ts';
+import { type WalkGeometry, walkGeometry } from './walk-geometry.ts';
 
 /** The walk needs the descriptor at `descriptorIpa`. */
 export const WALK_CONTINUE = -1;
@@ -168,7 +168,7 @@ export class Stage1Walk {
   private adopt(config: Stage1Config): void {
     this.vaStart = VA_TOP - 2 ** config.vaBits;
     this.config = config;
-    this.geometry = makeWalkGeometry(config, config.startLevel, config.vaBits);
+    this.geometry = walkGeometry(config, config.startLevel, config.vaBits);
     this.oaLimitHigh = 2 ** (config.oaBits - 32);
   }
 

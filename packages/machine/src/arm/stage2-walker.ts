@@ -19,7 +19,7 @@ import {
 import { LAST_LEVEL } from './granule.ts';
 import type { Stage2Config } from './stage2-config.ts';
 import { S2_HI_CONTIGUOUS, S2_HI_DBM, S2_LO_AF, S2_LO_READ, S2_LO_WRITE, S2_XN } from './stage2-descriptor.ts';
-import { makeWalkGeometry, type WalkGeometry } from './walk-geometry.ts';
+import { type WalkGeometry, walkGeometry } from './walk-geometry.ts';
 
 /** A data read, and the read of a descriptor by a stage-1 walk. */
 export const ACCESS_READ = 0;
@@ -75,7 +75,7 @@ export class Stage2Walker {
   constructor(memory: WordMemory, config: Stage2Config) {
     this.memory = memory;
     this.config = config;
-    this.geometry = makeWalkGeometry(config, config.startLevel, config.ipaBits);
+    this.geometry = walkGeometry(config, config.startLevel, config.ipaBits);
     this.ipaLimit = config.valid ? 2 ** config.ipaBits : 0;
     this.oaLimitHigh = 2 ** (config.oaBits - 32);
     this.setsAf = config.ha;

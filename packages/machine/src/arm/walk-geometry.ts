@@ -39,8 +39,19 @@ const topField = ({ ds, lpa }: DescriptorFormat): readonly [mask: number, shift:
   return [((2 << msb) - (1 << lsb)) | 0, 51 - 32 - msb];
 };
 
-/** The geometry of walks that start at `startLevel` and resolve `inputBits` bits. */
-export const makeWalkGeometry = (format: DescriptorFormat, startLevel: number, inputBits: number): WalkGeometry => {
+const known = new WeakMap<DescriptorFormat, Map<number, WalkGeometry>>();
+
+/** The geometry of walks that start at `startLevel` and resolve `inputBits` bits. Made once for a format; never changed. */
+export const walkGeometry = (format: DescriptorFormat, startLevel: number, inputBits: number): WalkGeometry => {
+  const ofFormat = known.get(format) ?? new Map<number, WalkGeometry>();
+  known.set(format, ofFormat);
+  const key = inputBits * 8 + startLevel;
+  const geometry = ofFormat.get(key) ?? makeWalkGeometry(format, startLevel, inputBits);
+  ofFormat.set(key, geometry);
+  return geometry;
+};
+
+const makeWalkGeometry = (format: DescriptorFormat, startLevel: number, inputBits: number): WalkGeometry => {
   const { granule } = format;
   const [topMask, topShift] = topField(format);
   const geometry: WalkGeometry = {

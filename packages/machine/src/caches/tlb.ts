@@ -27,6 +27,12 @@ export class Tlb {
   private readonly perClass = new Int32Array(CLASSES);
   private classMask = 0;
   private count = 0;
+
+  /** Entries that it holds. */
+  get size(): number {
+    return this.count;
+  }
+
   /** Something was inserted since the last reset. */
   private used = false;
 

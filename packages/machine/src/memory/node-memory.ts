@@ -61,7 +61,7 @@ class UndoLog {
 
 /** Ascending indices of the words of text that were stored to. */
 const wordsOf = ({ cells }: UndoLog): readonly number[] => {
-  const ascending = Int32Array.from(cells).sort();
+  const ascending = new Int32Array(cells).sort();
   const words: number[] = [];
   let last = -1;
   for (const cell of ascending) {
