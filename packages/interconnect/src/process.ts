@@ -53,7 +53,8 @@ export abstract class Process {
     body: unknown,
   ): void {
     const order = orderOf(messageClass, this.id, this.sequence++);
-    const message: Message = { time, order, to, from: this.id, kind, a, b, c, body };
+    // A receiver that came out of a division would be kept as a fraction could be, and every message be made over for it.
+    const message: Message = { time, order, to: to | 0, from: this.id, kind, a, b, c, body };
     if (to === this.id) this.queue.push(message);
     else this.outbox.push(message);
   }
