@@ -64,8 +64,8 @@ interface PlanSites {
   /** Patchable places by kind and batch, and forms by what was asked for. */
   readonly places: Map<string, Places>;
   readonly forms: Map<string, FoundForms>;
-  /** By what was asked for: by step of 8 bytes from the start of the text, whether a synthetic writer may write there. */
-  readonly free: Map<string, Uint8Array>;
+  /** By what stores: by step of 8 bytes from the start of the text, whether a synthetic writer may write there. */
+  readonly free: Map<readonly SyntheticForm[], Uint8Array>;
 }
 
 /** Places that a writer of one kind can patch: offsets, or, where several belong together, their stores. */
@@ -89,7 +89,7 @@ const planSites = ({ image, ranges }: PlanContext): PlanSites => {
   return sites;
 };
 
-const remembered = <Value>(map: Map<string, Value>, key: string, make: () => Value): Value => {
+const remembered = <Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value => {
   let value = map.get(key);
   if (value === undefined) {
     value = make();
@@ -220,7 +220,7 @@ const itemsOf = (
   const isFtrace = kind === 'ftrace';
   const batch = request.batch ?? (isFtrace ? 16 : 256);
   const key = kind === 'jump-label' ? `${kind} ${batch}` : kind;
-  const places = remembered<Places>(planSites(context).places, key, () => placesOf(context, kind, batch));
+  const places = remembered<string, Places>(planSites(context).places, key, () => placesOf(context, kind, batch));
   const limit = request.keys ?? request.sites ?? request.entries ?? (kind === 'kprobe' ? 64 : Infinity);
   const reached = Math.max(1, request.writes ?? Infinity) * (isFtrace ? batch : 1);
   const chosen = drawn<number | readonly PatchStore[]>(places, Math.min(limit, reached), random);
@@ -368,8 +368,7 @@ const choosePlaces = (
   const UNKNOWN = 0;
   const FREE = 1;
   const TAKEN = 2;
-  const key = `${align} ${forms.map(({ gadget }) => gadget).join()}`;
-  const found = remembered(known, key, () => new Uint8Array((text.end - text.start) / 8 + 1));
+  const found = remembered(known, forms, () => new Uint8Array((text.end - text.start) / 8 + 1));
   const free = (at: number): boolean => {
     const step = (at - text.start) >> 3;
     if (found[step] === UNKNOWN) found[step] = isFree(at) ? FREE : TAKEN;
