@@ -264,10 +264,10 @@ describe('instruction caches', () => {
           seen.push((yield* fetched(node)) === (old ^ 1) >>> 0);
         };
         yield* look();
-        yield* node.maintenance.cleanLine(cpu, node.copyOf(PLACE));
+        yield node.maintenance.cleanLine(cpu, node.copyOf(PLACE));
         yield node.maintenance.dsb(cpu);
         yield* look();
-        if (!dic) yield* node.maintenance.invalidateLine(cpu, node.copyOf(PLACE));
+        if (!dic) yield node.maintenance.invalidateLine(cpu, node.copyOf(PLACE));
         yield node.maintenance.dsb(cpu);
         yield* look();
         // As it was, for the judges.
@@ -292,7 +292,7 @@ describe('instruction caches', () => {
         };
         yield* node.coherence.storeOwnText(cpu, node.copyOf(PLACE), [old ^ 1], 1);
         yield* look();
-        yield* node.maintenance.cleanLine(cpu, node.copyOf(PLACE));
+        yield node.maintenance.cleanLine(cpu, node.copyOf(PLACE));
         yield* look();
         yield* node.coherence.storeOwnText(cpu, node.copyOf(PLACE), [old], 0);
         yield* look();
@@ -347,7 +347,7 @@ describe('what a core has fetched ahead', () => {
         cpu.ahead.offset = PLACE + 16;
       };
       note();
-      yield* node.maintenance.isb(cpu);
+      yield node.maintenance.isb(cpu);
       note();
       // A trap: memory that is mapped lazily. EL2 looks it up between entry and return.
       const { host, spec } = node;
