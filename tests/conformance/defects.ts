@@ -99,6 +99,16 @@ export const deafInstructionCache: Defect = ({ nodes }) => {
   for (const { l1i } of nodes[1]!.cpus) l1i.invalidate = () => {};
 };
 
+/** The copies that EL2 reads name another data register than the store that cores execute. */
+export const otherRegister: Defect = ({ nodes }) => {
+  for (const node of nodes) {
+    const writer = node.spec.writers[0];
+    if (writer?.kind !== 'synthetic') throw new Error('a synthetic writer was asked for');
+    const { gadget, word } = writer.forms[0]!;
+    node.memory.store32(node.copyOf(gadget), (word ^ 1) >>> 0);
+  }
+};
+
 /** Node 1 takes a page from its pool and forgets it. */
 export const leaksPage: Defect = ({ nodes }) => {
   nodes[1]!.tables!.pool.alloc();

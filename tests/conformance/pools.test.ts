@@ -2,7 +2,7 @@
 import type { Step } from '@numalab/base';
 import type { InlineMachine } from '@numalab/coordinator';
 import { describe, expect, it } from 'vitest';
-import { brokenRules, evidenceOf, run, type Setup } from './machine.ts';
+import { brokenRules, evidenceOf, messagesOf, run, type Setup } from './machine.ts';
 
 /**
  * Between the last 32 MiB boundary and `base` lies MMIO that only pages can map, in a table that boot does not make; the image
@@ -80,5 +80,37 @@ describe('a node whose pool is exhausted', () => {
     expect(brokenRules(judged)).toEqual([]);
     expect([host.recycled, el2.exhaustions, el2.injected, report.poolFailures]).toEqual([0, 0, 0, 0]);
     expect(el2.lazyFaults).toBeGreaterThan(2);
+  });
+});
+
+describe('T5', () => {
+  /** EL2 of node 1 unmaps all MMIO when cores have been there: that unlinks a table. */
+  const recycled = (isDeaf: boolean): Setup => ({
+    set: SET,
+    meddle: (machine) => {
+      const { el2, maintenance, host, tableOps, cpus } = machine.nodes[1]!;
+      const task = function* (): Step<void> {
+        yield el2.lock(cpus[0]!);
+        tableOps?.locked?.(0);
+        yield maintenance.perform(cpus[0]!, host!.unmapMmio());
+        tableOps?.unlocked?.(0);
+        el2.unlock(cpus[0]!);
+      };
+      machine.startTask(1, 0, task, 200e6);
+      if (!isDeaf) return;
+      for (const tables of cpus.flatMap((cpu) => cpu.stage2Tables)) {
+        tables.invalidate = () => {};
+        tables.invalidateAll = () => {};
+      }
+    },
+  });
+
+  it('holds if walk caches forget a table that was unlinked, and is broken if they do not', async () => {
+    expect(brokenRules(await run(recycled(false)))).toEqual([]);
+    const judged = await run(recycled(true));
+    expect(brokenRules(judged)).toContain('T5');
+    expect(messagesOf(judged, 'T5').join()).toMatch(
+      /node 1 .*CPU \d has a table at 0x\w+ in its walk cache that was unlinked/,
+    );
   });
 });
