@@ -240,10 +240,7 @@ export class El2 {
     return result === 0 || result === -EEXIST || result === -EAGAIN ? RETRY : INJECTED;
   }
 
-  /**
-   * L1: what is mapped lazily stays mapped until MMIO is recycled. A core that faults on one leaf again and again does not get on,
-   * because somebody breaks it each time.
-   */
+  /** L1: what is mapped lazily stays mapped until MMIO is recycled; who faults there again and again does not get on. */
   private countFault(cpu: Vcpu, host: HostStage2, ipa: number): void {
     const level = host.editor.getLeaf(ipa);
     if (level < -1) return;
@@ -282,10 +279,8 @@ export class El2 {
       if (fate !== EMULATED) return fate;
     }
     const first = offset + store.offset;
-    if (!node.isReplicated(first) || !node.isReplicated(first + store.size - 1)) {
-      // It lies across the end of the range.
-      return this.refuse();
-    }
+    // It may lie across the end of the range.
+    if (!node.isReplicated(first) || !node.isReplicated(first + store.size - 1)) return this.refuse();
     this.trapped++;
     yield node.latencies.emulatePs;
     if ((store.writes || store.pending) && !(yield this.submit(cpu, store, first, begin))) return RETRY;
