@@ -1,6 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Digest, type Field, fieldHi, fieldLo, fromWords, getField, highWord, lowWord, Random } from './index.ts';
+import {
+  Digest,
+  DONE,
+  type Field,
+  fieldHi,
+  fieldLo,
+  fromWords,
+  getField,
+  highWord,
+  lowWord,
+  Random,
+  type Step,
+  TaskRun,
+  WAIT,
+} from './index.ts';
 
 const field = fc
   .tuple(fc.integer({ min: 0, max: 63 }), fc.integer({ min: 0, max: 31 }))
@@ -67,5 +81,27 @@ describe('digest', () => {
     const all = [of(), of(0), of(0, 0), of(1, 2), of(2, 1), of(2 ** 40), of(2 ** 40 + 1)];
     expect(new Set(all).size).toBe(all.length);
     expect(of(1, 2)).toBe(of(1, 2));
+  });
+});
+
+describe('a task', () => {
+  it('calls what it yields, also what is over already, and says how much time passes', () => {
+    const inner = function* (): Step<number> {
+      yield 5;
+      return 7;
+    };
+    const seen: unknown[] = [];
+    const outer = function* (): Step<void> {
+      seen.push(yield inner());
+      seen.push(yield DONE);
+      yield* DONE;
+      yield WAIT;
+      seen.push('over');
+    };
+    const run = new TaskRun(outer());
+    expect([run.resume(), run.resume(), run.resume()]).toEqual([5, WAIT, null]);
+    expect(seen).toEqual([7, undefined, 'over']);
+    run.restart(DONE);
+    expect([run.resume(), new TaskRun(DONE).resume()]).toEqual([null, null]);
   });
 });

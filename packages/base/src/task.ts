@@ -18,6 +18,20 @@ export interface Resumable {
   resume(): number | null;
 }
 
+/** What every call of `next` of {@link DONE} returns. */
+const ENDED = { done: true, value: undefined } as const;
+
+/**
+ * A step that is over before it begins, for any number of uses. Not a generator, because an engine sees through `yield*` of a
+ * plain object, and calls a function of its own for one of a generator.
+ */
+export const DONE: Step<void> = Object.freeze({
+  next: () => ENDED,
+  [Symbol.iterator]() {
+    return this;
+  },
+}) as unknown as Step<void>;
+
 /** What every generator inherits. Called by name, it would be looked for anew in each: they are all of different classes. */
 const { next } = Object.getPrototypeOf(Object.getPrototypeOf((function* () {})())) as Generator;
 
@@ -26,12 +40,12 @@ export class TaskRun implements Resumable {
   private readonly stack: Step<unknown>[];
 
   constructor(task: Task) {
-    this.stack = [task];
+    this.stack = task === DONE ? [] : [task];
   }
 
   /** Takes another task, after the end of the last: one object runs many. */
   restart(task: Task): void {
-    this.stack.push(task);
+    if (task !== DONE) this.stack.push(task);
   }
 
   resume(): number | null {
@@ -44,7 +58,8 @@ export class TaskRun implements Resumable {
         stack.pop();
       } else if (typeof step.value === 'number') return step.value;
       else {
-        stack.push(step.value);
+        // What is over already is no generator.
+        if (step.value !== DONE) stack.push(step.value);
         result = undefined;
       }
     }

@@ -1,13 +1,5 @@
-import { WAIT } from '@numalab/base';
-import {
-  cellOf,
-  DONE,
-  remote as far,
-  LineHolders,
-  type LiveShared,
-  layOut,
-  RemoteMaintenance,
-} from '@numalab/node-worker';
+import { DONE, WAIT } from '@numalab/base';
+import { cellOf, remote as far, LineHolders, type LiveShared, layOut, RemoteMaintenance } from '@numalab/node-worker';
 import type { HypervisorHalf, Steps, Write } from '@numalab/protocols';
 import { type FaultyHypervisorPorts, FaultyLiveHypervisor } from './faulty-live-hypervisor.ts';
 

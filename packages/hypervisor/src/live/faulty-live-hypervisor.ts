@@ -1,7 +1,6 @@
-import { WAIT } from '@numalab/base';
+import { DONE, WAIT } from '@numalab/base';
 import { type LiveLink, LiveRingReader, LiveRingWriter, liveRingBytes } from '@numalab/interconnect';
 import {
-  DONE,
   type LiveShared,
   type MaintenanceWords,
   putMessage,

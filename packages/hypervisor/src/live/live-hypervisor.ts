@@ -1,10 +1,9 @@
-import { assert, type Duration, type Instant, WAIT } from '@numalab/base';
+import { assert, DONE, type Duration, type Instant, WAIT } from '@numalab/base';
 import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
 import { GRANULES, Latencies, LINE_BYTES, NodeMemory, OPERATION_STORE } from '@numalab/machine';
 import {
   ANSWER,
   cellOf,
-  DONE,
   kindOf,
   type LiveCopy,
   type LiveShared,

@@ -1,11 +1,11 @@
-import type { Duration, Instant, Step } from '@numalab/base';
+import { DONE, type Duration, type Instant, type Step } from '@numalab/base';
 import { drainInto, type TableOp } from '@numalab/machine';
 import type { CopyName, NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
 import { RODATA_ATTRS, TEXT_ATTRS } from '../boot.ts';
 import { cellOf } from './cells.ts';
 import type { LiveCpu } from './live-cpu.ts';
 import type { LiveNode } from './live-node.ts';
-import { DONE, over, StepsRunner } from './steps-runner.ts';
+import { over, StepsRunner } from './steps-runner.ts';
 import { ANSWER, putMessage } from './wire.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { type Step, toVa, WAIT } from '@numalab/base';
+import { DONE, type Step, toVa, WAIT } from '@numalab/base';
 import type { KernelCpu, KernelLock } from '@numalab/kernel';
 import {
   ACCESS_READ,
@@ -17,7 +17,7 @@ import type { LiveCpu } from './live-cpu.ts';
 import { ABORTED, OVER, SUBMITTED, TRY_AGAIN } from './live-el2.ts';
 import type { LiveNode } from './live-node.ts';
 import { KICK, LOCKS, STOPPER, WAITERS } from './shared-words.ts';
-import { DONE, over } from './steps-runner.ts';
+import { over } from './steps-runner.ts';
 
 const LOCK_WORDS: Readonly<Record<KernelLock, number>> = {
   patch_lock: LOCKS,

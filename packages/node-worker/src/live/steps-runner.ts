@@ -1,4 +1,4 @@
-import { type Step, TaskRun, WAIT } from '@numalab/base';
+import { DONE, type Step, TaskRun, WAIT } from '@numalab/base';
 import type { Steps } from '@numalab/protocols';
 
 /** Steps that take no time: what they were for has been done. */
@@ -6,20 +6,6 @@ import type { Steps } from '@numalab/protocols';
 export function* over<Result>(result: Result): Step<Result> {
   return result;
 }
-
-/** What every call of `next` of {@link DONE} returns. */
-const ENDED = { done: true, value: undefined } as const;
-
-/**
- * {@link over} without a result, for any number of uses. Not a generator, because an engine sees through `yield*` of a plain
- * object, and calls a function of its own for one of a generator.
- */
-export const DONE: Step<void> = Object.freeze({
-  next: () => ENDED,
-  [Symbol.iterator]() {
-    return this;
-  },
-}) as unknown as Step<void>;
 
 type Handled = Steps | void;
 
