@@ -175,14 +175,6 @@ const checkLive = (scenario: Scenario): void => {
 /** How a live run is spread over processes; see runLiveCluster. */
 export type LiveCluster = Pick<LiveClusterOptions, 'processes' | 'ownHypervisor'>;
 
-/** Refuses what only threads of one process can do. */
-const checkCluster = (scenario: Scenario): void => {
-  const index = scenario.faults.findIndex(({ kind }) => kind === 'crash');
-  if (index < 0) return;
-  const what = 'crash cannot be had in live with --placement cluster: end a process instead';
-  throw new InputError(fieldOf(scenario, `faults.${index}.kind`), what);
-};
-
 const ASSUMPTIONS: readonly string[] = [
   'threads are scheduled by the system: which races happen differs from run to run',
   'stores reach instruction fetches without DC CVAU, as after an eviction, and nothing is fetched ahead: a missing clean or ISB cannot show',
@@ -335,7 +327,6 @@ export const runLiveScenario = async (
   options: Pick<LiveOptions, 'signal' | 'progress'> & { readonly seed: number; readonly cluster?: LiveCluster },
 ): Promise<LiveScenarioRun> => {
   checkLive(scenario);
-  if (options.cluster !== undefined) checkCluster(scenario);
   const prepared = buildSpec(scenario, options.seed);
   const { spec, watch } = prepared;
   const live = { ...options, scale: scenario.interconnect.latencyScale, recordLimit: RECORDED_WRITES };

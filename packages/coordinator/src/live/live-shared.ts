@@ -79,6 +79,12 @@ export const buildShared = (
   };
 };
 
+/** Which cores of the machine are a node's. */
+export const isCoreOf =
+  ({ coresPerNode }: MachineSpec, node: number): ((cpu: number) => boolean) =>
+  (cpu) =>
+    cpu >= 0 && Math.floor(cpu / coresPerNode) === node;
+
 /** The accounts of all threads, and of the one that watches them. */
 export const faultThreads = (spec: MachineSpec): number => spec.nodes + 2;
 

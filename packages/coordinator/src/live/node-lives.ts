@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { clearLiveRing, type FaultSpec, LiveTally } from '@numalab/interconnect';
+import { type FaultSpec, LiveTally } from '@numalab/interconnect';
 import { type Finding, stoppingCpu, shared as word } from '@numalab/node-worker';
 import type { Piscina } from 'piscina';
-import { faultThreads } from './live-shared.ts';
-import { type LiveNews, type LiveOutcome, type LiveTask, ringOffset } from './live-task.ts';
+import { faultThreads, isCoreOf } from './live-shared.ts';
+import type { LiveNews, LiveOutcome, LiveTask } from './live-task.ts';
 
 const PS_PER_MS = 1e9;
 /** How often somebody's answer in shared memory is looked for. */
@@ -18,6 +18,18 @@ export interface NodeOutage {
   backMs: number | null;
 }
 
+/** The process in which threads live. */
+export interface LivesHost {
+  readonly pool: Piscina;
+  /** Those that live here: nodes, and the hypervisor's. */
+  readonly threads: readonly number[];
+  run(task: LiveTask, signal: AbortSignal): Promise<LiveOutcome>;
+  /** A node's thread has ended, and here everybody knows. */
+  down(node: number): void;
+  /** A node begins anew: nothing of its last life is to reach it, or come from it. */
+  clear(node: number): Promise<void>;
+}
+
 /**
  * The threads of a live run with their lives. A node crashes by the AbortSignal of its task, wherever its thread is at that moment;
  * what it held is given back, the hypervisor learns that it is gone, and a new task takes its place when the outage is over.
@@ -26,7 +38,7 @@ export class NodeLives {
   readonly outages: NodeOutage[] = [];
   /** What lives that ended had found. */
   readonly findings: Finding[] = [];
-  private readonly pool: Piscina;
+  private readonly host: LivesHost;
   private readonly base: Omit<LiveTask, 'thread' | 'life' | 'durable'>;
   /** By node, what its half of the protocol declared durable. */
   private readonly durable: readonly Map<string, unknown>[];
@@ -41,16 +53,16 @@ export class NodeLives {
   private underWay = 0;
   private error: Error | null = null;
 
-  constructor(pool: Piscina, base: Omit<LiveTask, 'thread' | 'life' | 'durable'>) {
+  constructor(host: LivesHost, base: Omit<LiveTask, 'thread' | 'life' | 'durable'>) {
     const { spec, faults } = base.shared;
-    this.pool = pool;
+    this.host = host;
     this.base = base;
     this.lives = Array.from({ length: spec.nodes + 1 }, () => 0);
     this.told = this.lives.map(() => []);
     this.durable = this.lives.map(() => new Map());
     this.tally = faults === null ? null : new LiveTally(spec.faults!, faults.tally, faultThreads(spec) - 1);
-    pool.on('message', (news: LiveNews) => this.hear(news));
-    this.tasks = this.lives.map((_, thread) => this.live(thread));
+    host.pool.on('message', (news: LiveNews) => this.hear(news));
+    this.tasks = this.lives.map((_, thread) => (host.threads.includes(thread) ? this.live(thread) : null));
   }
 
   private hear(news: LiveNews): void {
@@ -64,7 +76,7 @@ export class NodeLives {
     this.ends[thread] = end;
     const life = ++this.lives[thread]!;
     const task: LiveTask = { ...this.base, thread, life, durable: this.durable[thread]! };
-    return this.begun(this.pool.run(task, { signal: end.signal }) as Promise<LiveOutcome>);
+    return this.begun(this.host.run(task, end.signal));
   }
 
   private begun(task: Promise<LiveOutcome>): Promise<LiveOutcome> {
@@ -73,20 +85,21 @@ export class NodeLives {
     return task;
   }
 
-  /** What became of the threads in their last lives, the hypervisor last; a node that is down has left nothing. */
+  /** What became of the threads in their last lives, the hypervisor last; a node that is down, or elsewhere, has left nothing. */
   get settled(): readonly Promise<PromiseSettledResult<LiveOutcome> | null>[] {
     if (this.error !== null) throw this.error;
     return this.tasks.map(async (task) => (task === null ? null : (await Promise.allSettled([task]))[0]));
   }
 
-  /** The measured phase begins now, and faults count from here. */
-  begin(): void {
+  /** The measured phase begins now, and faults count from here; `clockMs` is this moment on the clock of all threads. */
+  begin(clockMs: number): void {
     const { faults, spec } = this.base.shared;
     if (faults === null) return;
     this.beganMs = this.now();
-    faults.beganMs[0] = performance.timeOrigin + performance.now() - this.base.originMs;
+    faults.beganMs[0] = clockMs;
     for (const fault of spec.faults!.faults) {
-      if (fault.kind !== 'crash' || fault.nth > 0 || fault.atPs >= spec.faults!.healPs) continue;
+      if (fault.kind !== 'crash' || !this.host.threads.includes(fault.node)) continue;
+      if (fault.nth > 0 || fault.atPs >= spec.faults!.healPs) continue;
       this.timers.push(setTimeout(() => this.crash(fault), fault.atPs / PS_PER_MS));
     }
   }
@@ -99,7 +112,8 @@ export class NodeLives {
   look(): void {
     const { words, spec, faults } = this.base.shared;
     if (faults === null) return;
-    for (let node = 0; node < spec.nodes; node++) {
+    for (const node of this.host.threads) {
+      if (node === spec.nodes) continue;
       const due = Atomics.exchange(words, word.threadWord(node) + word.CRASHES, 0);
       if (due > 0) this.crash({ ...spec.faults!.faults[due - 1]!, node });
     }
@@ -139,12 +153,12 @@ export class NodeLives {
     await this.kill(node);
     this.findings.push(...this.told[node]!.splice(0));
     this.release(node);
+    this.host.down(node);
     const began = this.now();
     if (losesMemory) this.base.shared.memories[node]!.text!.cells.fill(0);
     await this.until(() => Atomics.load(words, word.threadWord(node) + word.BURIED) === outage.life);
     await delay(Math.max(0, began + spanPs / PS_PER_MS - this.now()), undefined, { signal: this.stop.signal });
-    clearLiveRing(this.base.rings, ringOffset(node));
-    clearLiveRing(this.base.rings, ringOffset(this.base.shared.spec.nodes + node));
+    await this.host.clear(node);
     this.tasks[node] = this.live(node);
     await this.until(() => Atomics.load(words, word.threadWord(node) + word.OFFLINE) === word.OFFLINE_UP);
     outage.backMs = this.now() - this.beganMs;
@@ -154,7 +168,7 @@ export class NodeLives {
   private async kill(node: number): Promise<void> {
     const { words } = this.base.shared;
     const id = Atomics.load(words, word.threadWord(node) + word.THREAD_ID);
-    const thread = this.pool.threads.find(({ threadId }) => threadId === id);
+    const thread = this.host.pool.threads.find(({ threadId }) => threadId === id);
     const gone = thread === undefined ? null : once(thread, 'exit');
     this.tasks[node] = null;
     this.ends[node]!.abort();
@@ -163,8 +177,7 @@ export class NodeLives {
 
   private release(node: number): void {
     const { words, spec, permits } = this.base.shared;
-    const isOwn = (cpu: number): boolean => cpu >= 0 && Math.floor(cpu / spec.coresPerNode) === node;
-    word.releaseNode(words, { nodes: spec.nodes, node, permits }, isOwn, stoppingCpu);
+    word.releaseNode(words, { nodes: spec.nodes, node, permits }, isCoreOf(spec, node), stoppingCpu);
   }
 
   private async until(holds: () => boolean): Promise<void> {

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { InternalError } from '@numalab/base';
-import { liveRingBytes } from '@numalab/interconnect';
+import { clearLiveRing, liveRingBytes } from '@numalab/interconnect';
 import {
   type LiveShared,
   type MachineSpec,
@@ -14,19 +14,21 @@ import type { ProtocolRef } from '../engine/protocol-ref.ts';
 import { Conductor, type LiveFleet } from './conductor.ts';
 import type { LiveOptions, LiveRun } from './live-run.ts';
 import { buildShared, doneWrites, threadsOf } from './live-shared.ts';
-import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS } from './live-task.ts';
+import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS, ringOffset } from './live-task.ts';
 import { memoryReport } from './memory-report.ts';
 import { monotonicNs } from './monotonic-clock.ts';
-import { NodeLives } from './node-lives.ts';
+import { type LivesHost, NodeLives } from './node-lives.ts';
 
 /** The threads of this process, seen through the words that they share. */
 class SharedFleet implements LiveFleet {
   private readonly shared: LiveShared;
   private readonly words: Int32Array;
   private readonly nodes: number;
+  private readonly originMs: number;
   private readonly lives: NodeLives;
 
-  constructor(shared: LiveShared, lives: NodeLives) {
+  constructor({ shared, originMs }: Pick<LiveTask, 'shared' | 'originMs'>, lives: NodeLives) {
+    this.originMs = originMs;
     this.shared = shared;
     this.words = shared.words;
     this.nodes = shared.spec.nodes;
@@ -53,7 +55,7 @@ class SharedFleet implements LiveFleet {
   }
 
   begin(): void {
-    this.lives.begin();
+    this.lives.begin(performance.timeOrigin + performance.now() - this.originMs);
   }
 
   endFaults(): void {
@@ -84,6 +86,21 @@ class SharedFleet implements LiveFleet {
     return idle && sent === taken;
   }
 }
+
+/** All threads are of this process, and their rings are between them. */
+const hostOf = (pool: Piscina, { rings, shared }: Pick<LiveTask, 'rings' | 'shared'>): LivesHost => {
+  const { nodes } = shared.spec;
+  return {
+    pool,
+    threads: Array.from({ length: nodes + 1 }, (_, thread) => thread),
+    run: (task, signal) => pool.run(task, { signal }) as Promise<LiveOutcome>,
+    down: () => {},
+    clear: async (node) => {
+      clearLiveRing(rings, ringOffset(node));
+      clearLiveRing(rings, ringOffset(nodes + node));
+    },
+  };
+};
 
 const failureOf = (outcomes: readonly (PromiseSettledResult<LiveOutcome> | null)[]): Error | null => {
   for (const [thread, outcome] of outcomes.entries()) {
@@ -127,8 +144,8 @@ export const runLiveThreads = async (
     // A task lasts as long as the run, and all must run at once.
     concurrentTasksPerWorker: 1,
   });
-  const lives = new NodeLives(pool, base);
-  const conductor = new Conductor(new SharedFleet(shared, lives), options);
+  const lives = new NodeLives(hostOf(pool, base), base);
+  const conductor = new Conductor(new SharedFleet(base, lives), options);
   try {
     const isReady = await conductor.ready();
     const bootMs = performance.now() - called;

@@ -1,5 +1,13 @@
 import { DONE, WAIT } from '@numalab/base';
-import { cellOf, remote as far, LineHolders, type LiveShared, layOut, RemoteMaintenance } from '@numalab/node-worker';
+import {
+  cellOf,
+  remote as far,
+  LineHolders,
+  type LiveShared,
+  layOut,
+  RemoteMaintenance,
+  shared as word,
+} from '@numalab/node-worker';
 import type { HypervisorHalf, Steps, Write } from '@numalab/protocols';
 import { type FaultyHypervisorPorts, FaultyLiveHypervisor } from './faulty-live-hypervisor.ts';
 
@@ -36,6 +44,13 @@ export class ClusterLiveHypervisor extends FaultyLiveHypervisor {
     const { number, word: first, words } = write;
     this.port.post(far.REMOTE_NUMBERED, far.ALL_OTHERS, [number, first, ...words]);
     super.begin(write);
+  }
+
+  /** Whoever began the node's life waits for this. */
+  protected override bury(node: number, life: number): void {
+    super.bury(node, life);
+    this.port.post(far.REMOTE_PUBLISH, far.ALL_OTHERS, [word.threadWord(node) + word.BURIED, life]);
+    this.port.flush();
   }
 
   override storeCopy(node: number, write: Write): Steps {

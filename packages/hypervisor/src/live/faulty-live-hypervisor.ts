@@ -135,7 +135,7 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
   }
 
   /** It is known that a life of a node is over. */
-  private bury(node: number, life: number): void {
+  protected bury(node: number, life: number): void {
     Atomics.store(this.words, word.threadWord(node) + word.BURIED, life);
   }
 

@@ -1,4 +1,4 @@
-import { TICK } from './shared-words.ts';
+import { announceChange, OFFLINE, TICK, threadWord } from './shared-words.ts';
 
 /**
  * The words by which kernel code on cores of all threads meets (see shared-words.ts), where threads share them. Where they do not,
@@ -31,6 +31,12 @@ export class ControlWords {
 
   unlock(index: number): void {
     Atomics.store(this.words, index, 0);
+  }
+
+  /** A node is down, joins, or is up: whoever waits for its cores looks again. Over everywhere when this returns. */
+  announceState(node: number, state: number, nodes: number): void {
+    Atomics.store(this.words, threadWord(node) + OFFLINE, state);
+    announceChange(this.words, nodes);
   }
 
   /** The present tick of the order: what the record has as time. */

@@ -3,18 +3,7 @@ import { type FaultPlan, type FaultSpec, type LiveLink, type LiveRingReader, Tri
 import type { NodeHalf } from '@numalab/protocols';
 import { cellOf, numberOfCell, wordOfCell } from './cells.ts';
 import { LiveNode, type LiveNodePorts, type LiveShared } from './live-node.ts';
-import {
-  announceChange,
-  CRASHES,
-  FAILED,
-  FINITE,
-  OFFLINE,
-  OFFLINE_JOINS,
-  OFFLINE_UP,
-  PHASE,
-  PHASE_END,
-  threadWord,
-} from './shared-words.ts';
+import { CRASHES, FAILED, FINITE, OFFLINE_JOINS, OFFLINE_UP, PHASE, PHASE_END, threadWord } from './shared-words.ts';
 import { RESYNC, RESYNCED, START } from './wire.ts';
 
 /** A slow node runs for this long, then not for a while, and so on. */
@@ -146,8 +135,7 @@ export class FaultyLiveNode extends LiveNode {
       // Most of it now, while writes flow; what they change meanwhile is found once more when the hypervisor holds them.
       this.copyReference();
       Atomics.store(this.words, threadWord(this.id) + FINITE, 0);
-      Atomics.store(this.words, threadWord(this.id) + OFFLINE, OFFLINE_JOINS);
-      announceChange(this.words, this.spec.nodes);
+      this.control.announceState(this.id, OFFLINE_JOINS, this.spec.nodes);
     }
     super.run();
   }
@@ -164,7 +152,7 @@ export class FaultyLiveNode extends LiveNode {
     else if (ring.kind === START) {
       // Before it looks whether others want all cores to stop, who look here first whom they must wait for.
       this.standsStill = false;
-      Atomics.store(this.words, threadWord(this.id) + OFFLINE, OFFLINE_UP);
+      this.control.announceState(this.id, OFFLINE_UP, this.spec.nodes);
     } else super.hear(ring);
   }
 

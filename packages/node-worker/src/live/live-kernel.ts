@@ -302,6 +302,8 @@ export class LiveKernelCpu implements KernelCpu {
     const stops = (Math.floor(Atomics.load(node.words, STOPPER) / STOPPER_CORES) + 1) % STOPS;
     const stopper = stops * STOPPER_CORES + cpu.cpu + 1;
     node.control.publish(STOPPER, stopper);
+    // Known everywhere before anybody is left out who is down: a node that comes up looks at it after it has said so.
+    node.maintenance.complete();
     node.announce();
     yield this.until(() => node.allStopped(stopper));
     yield body();

@@ -13,6 +13,7 @@ import {
   REMOTE_PUBLISH,
   REMOTE_RAISE,
   REMOTE_READ,
+  REMOTE_STATE,
   REMOTE_STORE_WORD,
   REMOTE_TLBI_ALL,
   REMOTE_TLBI_STAGE2,
@@ -87,6 +88,12 @@ export class RemoteControl extends ControlWords {
     super.publish(index, value);
     this.port.post(REMOTE_PUBLISH, ALL_OTHERS, [index, value]);
     this.port.flush();
+  }
+
+  override announceState(node: number, state: number, nodes: number): void {
+    super.announceState(node, state, nodes);
+    this.port.post(REMOTE_STATE, ALL_OTHERS, [node, state]);
+    this.port.complete();
   }
 
   override count(index: number): number {

@@ -15,24 +15,26 @@ export const REMOTE_TLBI_ALL = 5;
 export const REMOTE_STORE_CELLS = 6;
 /** A word of a node's memory: PA, value. Acknowledged. */
 export const REMOTE_STORE_WORD = 7;
+/** A node is down, joins, or is up: node, OFFLINE_ code. Acknowledged. */
+export const REMOTE_STATE = 8;
 /** A control word has another value: index, value. Acknowledged. */
-export const REMOTE_PUBLISH = 8;
+export const REMOTE_PUBLISH = 9;
 /** What is known of a watched word: which, index, number. */
-export const REMOTE_RAISE = 9;
+export const REMOTE_RAISE = 10;
 /** A write has its number: number, first word, values. */
-export const REMOTE_NUMBERED = 10;
+export const REMOTE_NUMBERED = 11;
 /** Calls, each with an answer. Cells of a node's copy: node, first cell, count. A word of memory: PA. */
-export const REMOTE_LOAD_CELLS = 11;
-export const REMOTE_LOAD_WORD = 12;
+export const REMOTE_LOAD_CELLS = 12;
+export const REMOTE_LOAD_WORD = 13;
 /** Of a control word, where its owner has it: its value; one more; compare with 0 and exchange. Index, value. */
-export const REMOTE_READ = 13;
-export const REMOTE_COUNT = 14;
-export const REMOTE_LOCK = 15;
+export const REMOTE_READ = 14;
+export const REMOTE_COUNT = 15;
+export const REMOTE_LOCK = 16;
 /** Descriptors that a stage-1 walk passes: VA. Cells of the primary for an instruction cache: first cell, count. */
-export const REMOTE_WALK = 16;
-export const REMOTE_FETCH_CELLS = 17;
+export const REMOTE_WALK = 17;
+export const REMOTE_FETCH_CELLS = 18;
 /** A store to text that nothing traps: see FarOrder. Its number. */
-export const REMOTE_STORE_ORDERED = 18;
+export const REMOTE_STORE_ORDERED = 19;
 
 /** Those that are acknowledged, and calls. */
 export const isAcknowledged = (kind: number): boolean => kind <= REMOTE_PUBLISH;

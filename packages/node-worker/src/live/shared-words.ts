@@ -208,7 +208,7 @@ export const markElsewhere = (words: Int32Array, node: number): void => {
 };
 
 /** A lock or a stop of all others that cores of a node held which is gone is given back. */
-export const releaseLocks = (
+const releaseLocks = (
   words: Int32Array,
   isOwn: (cpu: number) => boolean,
   stopperOf: (stopper: number) => number,
@@ -219,6 +219,17 @@ export const releaseLocks = (
   }
   const stopper = Atomics.load(words, STOPPER);
   if (isOwn(stopperOf(stopper))) Atomics.store(words, STOPPER, stopper - stopperOf(stopper) - 1);
+};
+
+/** A node is down, whatever its process: nobody waits for its cores, and what they held is given back. */
+export const takeDown = (
+  words: Int32Array,
+  node: number,
+  isOwn: (cpu: number) => boolean,
+  stopperOf: (stopper: number) => number,
+): void => {
+  Atomics.store(words, threadWord(node) + OFFLINE, OFFLINE_DOWN);
+  releaseLocks(words, isOwn, stopperOf);
 };
 
 /** Who is there has changed. */
@@ -239,15 +250,15 @@ export const releaseNode = (
   stopperOf: (stopper: number) => number,
 ): void => {
   const at = threadWord(node);
+  // So nobody wakes it, or gives it a permit, until it begins anew.
+  Atomics.store(words, at + RUNS, 1);
   Atomics.store(words, at + WANTS, 0);
   Atomics.store(words, at + SLEEPING, 0);
-  Atomics.store(words, at + RUNS, 0);
   Atomics.store(words, at + SENT, 0);
   Atomics.store(words, at + TAKEN, 0);
   Atomics.store(words, at + IDLE, 1);
   Atomics.store(words, at + FINITE, 1);
-  Atomics.store(words, at + OFFLINE, OFFLINE_DOWN);
-  releaseLocks(words, isOwn, stopperOf);
+  takeDown(words, node, isOwn, stopperOf);
   if (Atomics.load(words, FREE) < permits) Atomics.add(words, FREE, 1);
   dispatch(words, nodes, node);
   announceChange(words, nodes);

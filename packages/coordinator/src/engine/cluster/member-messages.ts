@@ -46,6 +46,8 @@ export type ToLiveMember =
   | { readonly kind: 'agents'; readonly count: number }
   /** How far are you? Answered by a status of that wave. */
   | { readonly kind: 'poll'; readonly wave: number }
+  /** No fault begins any more. */
+  | { readonly kind: 'end-faults' }
   /** Another member is gone. */
   | { readonly kind: 'lost'; readonly member: number };
 
@@ -56,6 +58,8 @@ export interface LiveStatus {
   readonly failed: boolean;
   readonly idle: boolean;
   readonly finite: boolean;
+  /** No node of it is down that will come back. */
+  readonly settled: boolean;
   readonly sent: number;
   readonly taken: number;
   /** Of the hypervisor's member. */

@@ -135,7 +135,7 @@ export class ClusterFleet implements LiveFleet {
   }
 
   get isSettled(): boolean {
-    return true;
+    return this.newest.length > 0 && this.newest.every(({ settled }) => settled);
   }
 
   get isFiniteDone(): boolean {
@@ -159,7 +159,9 @@ export class ClusterFleet implements LiveFleet {
     this.beganMs = this.now();
   }
 
-  endFaults(): void {}
+  endFaults(): void {
+    for (const member of this.members) member.send({ kind: 'end-faults' });
+  }
 
   phase(phase: number): void {
     this.phaseNow = phase;

@@ -52,5 +52,17 @@ export const orderThread = ({ nodes, strategy }: MachineSpec): number => (strate
 export const OUTBOX_WORDS: number = 2 ** 14;
 export const outboxOffset = (thread: number): number => thread * liveRingBytes(OUTBOX_WORDS);
 
-/** To the service thread: all have their sockets; a process is gone; the run is over. */
-export type ToService = 'connect' | 'end' | { readonly lost: number };
+/**
+ * To the service thread: all have their sockets; the run is over; a process is gone; a node here has gone down; it is to begin
+ * anew (answered by the same); its thread rings there.
+ */
+export type ToService =
+  | 'connect'
+  | 'end'
+  | { readonly lost: number }
+  | { readonly down: number }
+  | { readonly clear: number }
+  | { readonly bell: MessagePort };
+
+/** From the service thread: others can connect to it; it has its connections and serves; a node may begin anew. */
+export type FromService = 'listening' | 'connected' | { readonly clear: number };

@@ -1,10 +1,11 @@
+import { parentPort } from 'node:worker_threads';
 import { watchTables } from '@numalab/checkers';
 import { ClusterLiveHypervisor } from '@numalab/hypervisor';
 import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
 import { ClusterLiveNode, liveReportOf, remote, shared as word } from '@numalab/node-worker';
 import { loadProtocol } from '../../engine/protocol-ref.ts';
 import { faultyPorts, waysOf } from '../faulty-thread.ts';
-import type { LiveOutcome } from '../live-task.ts';
+import type { LiveNews, LiveOutcome } from '../live-task.ts';
 import { RING_WORDS, ringOffset } from '../live-task.ts';
 import { meet, outcomeOf, stoppingAll, testCells, withoutOrder } from '../live-thread.ts';
 import { monotonicClock } from '../monotonic-clock.ts';
@@ -65,6 +66,7 @@ const runNode = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
   const { ports, faults } = faultyPorts(task, raw, () => word.wakeHypervisor(words, spec.nodes));
   // It reads the kernel's tables of node 0 when it runs, not before: all are there then.
   const node = new ClusterLiveNode(thread, shared, half, ports, faults);
+  node.checks.onFinding = (finding) => parentPort?.postMessage({ node: thread, finding } satisfies LiveNews);
   const test = testCells(task);
   meet(shared);
   node.run();

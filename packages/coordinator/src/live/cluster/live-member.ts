@@ -1,20 +1,14 @@
-import { fileURLToPath } from 'node:url';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { liveRingBytes } from '@numalab/interconnect';
 import {
+  type Finding,
   imageWords,
   type LiveNodeReport,
   type LiveShared,
   layOut,
   numberOfCell,
   type OrderedStore,
-  remote,
-  sentLinesBytes,
   stoppingCpu,
-  TEARING_TEST_BYTES,
   shared as word,
 } from '@numalab/node-worker';
-import { Piscina } from 'piscina';
 import {
   type FromMember,
   packFrame,
@@ -23,9 +17,11 @@ import {
   unpackJob,
 } from '../../engine/cluster/member-messages.ts';
 import { type PackedMemory, packMemory } from '../../engine/cluster/packed-report.ts';
-import { buildShared, doneWrites, threadsOf } from '../live-shared.ts';
-import { type LiveHypervisorReport, type LiveOutcome, RING_WORDS } from '../live-task.ts';
-import { type ClusterLiveTask, type LiveMemberJob, orderThread, outboxOffset, serviceThread } from './cluster-task.ts';
+import { buildShared, doneWrites, isCoreOf, threadsOf } from '../live-shared.ts';
+import type { LiveHypervisorReport, LiveOutcome } from '../live-task.ts';
+import { NodeLives, type NodeOutage } from '../node-lives.ts';
+import { type LiveMemberJob, orderThread } from './cluster-task.ts';
+import { MemberHost } from './member-host.ts';
 
 /** What a process of a live run leaves behind. */
 export type LiveMemberOutcome =
@@ -41,6 +37,9 @@ export type LiveMemberOutcome =
       /** Where nothing traps: what it stored for threads of other processes. */
       readonly served: readonly OrderedStore[];
       readonly tally: Uint8Array;
+      /** Times for which nodes of it were down, and what they had found by then. */
+      readonly outages: readonly NodeOutage[];
+      readonly findings: readonly Finding[];
       readonly cellsRead: number;
       readonly cellsTorn: number;
     };
@@ -56,11 +55,13 @@ class LiveMember {
   private readonly job: LiveMemberJob;
   private readonly shared: LiveShared;
   private readonly tell: (message: FromMember) => void;
-  private readonly toService: MessagePort;
-  private readonly threads: readonly number[];
-  private readonly pool: Piscina;
-  private readonly tasks: readonly Promise<LiveOutcome>[];
-  private readonly service: Promise<unknown>;
+  private readonly host: MemberHost;
+  private readonly lives: NodeLives;
+  private end!: () => void;
+  /** The run is over, or a thread here has failed: no thread begins any more. */
+  private readonly ended = new Promise<void>((resolve) => {
+    this.end = resolve;
+  });
 
   constructor(job: LiveMemberJob, tell: (message: FromMember) => void) {
     const { spec, watch, spread } = job;
@@ -68,56 +69,19 @@ class LiveMember {
     this.tell = tell;
     const isHere = (thread: number): boolean => spread.memberOf[thread] === spread.member;
     this.shared = buildShared(spec, watch, { ...job, isHere });
-    this.threads = [...spread.memberOf.keys()].filter(isHere);
     for (let node = 0; node < spec.nodes; node++) if (!isHere(node)) word.markElsewhere(this.shared.words, node);
-    const count = this.threads.length + 1;
-    this.pool = new Piscina({
-      filename: fileURLToPath(new URL('./thread.ts', import.meta.url)),
-      minThreads: count,
-      maxThreads: count,
-      concurrentTasksPerWorker: 1,
+    this.host = new MemberHost(job, this.shared, {
+      listening: () => tell({ kind: 'listening' }),
+      failed: () => this.fail(),
     });
-    const control = new MessageChannel();
-    this.toService = control.port1;
-    this.toService.on('message', () => tell({ kind: 'listening' }));
-    const { tasks, service } = this.start(control.port2);
-    this.tasks = tasks;
-    this.service = service;
-  }
-
-  private start(port: MessagePort): { tasks: Promise<LiveOutcome>[]; service: Promise<unknown> } {
-    const { job, shared, threads, pool } = this;
-    const { nodes } = job.spec;
-    const base: Omit<ClusterLiveTask, 'thread' | 'port' | 'bells'> = {
-      life: 1,
-      durable: new Map(),
-      shared,
-      protocol: job.protocol,
-      rings: new SharedArrayBuffer(2 * nodes * liveRingBytes(RING_WORDS)),
-      tearingTest: new SharedArrayBuffer(TEARING_TEST_BYTES),
-      recordLimit: job.recordLimit,
-      originMs: 0,
-      spread: job.spread,
-      originNs: job.originNs,
-      ports: new SharedArrayBuffer(remote.PORT_BYTES * (nodes + 1)),
-      outboxes: new SharedArrayBuffer(outboxOffset(nodes + 1)),
-      sentLines: new Uint8Array(new SharedArrayBuffer(sentLinesBytes(layOut(job.spec)))),
-      asleep: new Int32Array(new SharedArrayBuffer(4)),
-    };
-    const bells = threads.map(() => new MessageChannel());
-    const run = (task: ClusterLiveTask): Promise<unknown> =>
-      pool.run(task, { transferList: [task.port, ...task.bells] });
-    const tasks = threads.map((thread, i) => run({ ...base, thread, port: bells[i]!.port1, bells: [] }));
-    const rung = bells.map(({ port2 }) => port2);
-    const service = run({ ...base, thread: serviceThread(job.spec), port, bells: rung });
-    service.catch(() => this.fail());
-    for (const task of tasks) task.catch(() => this.fail());
-    return { tasks: tasks as Promise<LiveOutcome>[], service };
+    this.lives = new NodeLives(this.host, this.host.base);
+    this.host.serve();
   }
 
   private fail(): void {
     Atomics.store(this.shared.words, word.FAILED, 1);
     this.notify();
+    this.end();
   }
 
   private notify(): void {
@@ -127,14 +91,14 @@ class LiveMember {
   }
 
   connect(): void {
-    this.toService.postMessage('connect');
+    this.host.toService.postMessage('connect');
   }
 
   phase(phase: number, beganMs: number | null): void {
-    const { words, faults } = this.shared;
-    if (beganMs !== null) faults!.beganMs[0] = beganMs;
-    Atomics.store(words, word.PHASE, phase);
+    if (beganMs !== null) this.lives.begin(beganMs);
+    Atomics.store(this.shared.words, word.PHASE, phase);
     this.notify();
+    if (phase === word.PHASE_END) this.end();
   }
 
   agents(count: number): void {
@@ -142,28 +106,33 @@ class LiveMember {
     this.notify();
   }
 
+  endFaults(): void {
+    this.lives.end();
+  }
+
   /** Another process is gone, and its nodes with it. */
   lose(member: number): void {
     const { spec, spread } = this.job;
     const { words } = this.shared;
-    this.toService.postMessage({ lost: member });
-    const isGone = (node: number): boolean => spread.memberOf[node] === member;
+    this.host.toService.postMessage({ lost: member });
     for (let node = 0; node < spec.nodes; node++) {
-      if (isGone(node)) Atomics.store(words, word.threadWord(node) + word.OFFLINE, word.OFFLINE_DOWN);
+      if (spread.memberOf[node] === member) word.takeDown(words, node, isCoreOf(spec, node), stoppingCpu);
     }
-    word.releaseLocks(words, (cpu) => cpu >= 0 && isGone(Math.floor(cpu / spec.coresPerNode)), stoppingCpu);
     word.announceChange(words, spec.nodes);
   }
 
   status(wave: number): void {
     const { words } = this.shared;
-    const { nodes } = this.job.spec;
-    const { over, ...here } = threadsOf(words, nodes, (thread) => this.threads.includes(thread));
+    const { threads } = this.host;
+    this.lives.look();
+    const { over, ...here } = threadsOf(words, this.job.spec.nodes, (thread) => threads.includes(thread));
     this.tell({
       kind: 'status',
       wave,
-      ready: Atomics.load(words, word.READY) === this.threads.length,
+      // Threads that begin anew are counted once more.
+      ready: this.host.isConnected && Atomics.load(words, word.READY) >= threads.length,
       failed: Atomics.load(words, word.FAILED) !== 0,
+      settled: this.lives.isSettled,
       ...here,
       retired: doneWrites(this.shared, { over, ...here }),
     });
@@ -171,20 +140,17 @@ class LiveMember {
 
   /** Ends when all threads of this process have. */
   async outcome(): Promise<LiveMemberOutcome> {
-    const outcomes = await Promise.allSettled(this.tasks);
-    this.toService.postMessage('end');
-    const service = (await Promise.allSettled([this.service]))[0];
-    this.toService.close();
-    // What there is goes first: ending threads takes time.
-    this.pool.destroy();
+    await this.ended;
+    this.lives.end();
+    const outcomes = (await Promise.all(this.lives.settled)).filter((outcome) => outcome !== null);
+    const service = await this.host.end();
     for (const outcome of [service, ...outcomes]) {
       if (outcome.status === 'fulfilled') continue;
       return failureOf(outcome.reason as Error);
     }
-    const { value: served } = service as PromiseFulfilledResult<readonly OrderedStore[]>;
     return this.left(
       outcomes.map((outcome) => (outcome as PromiseFulfilledResult<LiveOutcome>).value),
-      served,
+      (service as PromiseFulfilledResult<readonly OrderedStore[]>).value,
     );
   }
 
@@ -202,6 +168,8 @@ class LiveMember {
       numbered: Atomics.load(this.shared.words, word.NUMBERED),
       served,
       tally: Uint8Array.from(new Uint8Array(this.shared.faults!.tally)),
+      outages: this.lives.outages,
+      findings: this.lives.findings,
       cellsRead: outcomes.reduce((sum, { cellsRead }) => sum + cellsRead, 0),
       cellsTorn: outcomes.reduce((sum, { cellsTorn }) => sum + cellsTorn, 0),
     };
@@ -243,6 +211,9 @@ export const takeLive = async (
       break;
     case 'phase':
       current?.phase(message.phase, message.beganMs);
+      break;
+    case 'end-faults':
+      current?.endFaults();
       break;
     case 'agents':
       current?.agents(message.count);

@@ -15,10 +15,12 @@ import {
   type OrderedStore,
   raiseWatched,
   remote,
+  stoppingCpu,
   storeOrdered,
   walkHere,
   shared as word,
 } from '@numalab/node-worker';
+import { isCoreOf } from '../live-shared.ts';
 import { monotonicClock } from '../monotonic-clock.ts';
 import type { ClusterLiveTask } from './cluster-task.ts';
 
@@ -86,6 +88,9 @@ export class LiveOperations {
       case remote.REMOTE_STORE_WORD:
         this.memoryOf(a).store32(a, b);
         break;
+      case remote.REMOTE_STATE:
+        this.state(a, b);
+        break;
       case remote.REMOTE_PUBLISH:
         this.publish(a, b);
         break;
@@ -147,6 +152,13 @@ export class LiveOperations {
   private publish(index: number, value: number): void {
     Atomics.store(this.words, index, value);
     if (Atomics.load(this.words, word.WAITERS) > 0) word.wakeAll(this.words, this.nodes);
+  }
+
+  /** A node is down, joins, or is up. */
+  private state(node: number, state: number): void {
+    if (state !== word.OFFLINE_DOWN) Atomics.store(this.words, word.threadWord(node) + word.OFFLINE, state);
+    else word.takeDown(this.words, node, isCoreOf(this.shared.spec, node), stoppingCpu);
+    word.announceChange(this.words, this.nodes);
   }
 
   /** A count that others hear of too. */

@@ -1,15 +1,18 @@
-import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import type { MessagePort } from 'node:worker_threads';
+import type { LiveRingReader } from '@numalab/interconnect';
 import { type OrderedStore, remote, shared as word } from '@numalab/node-worker';
 import { Packr } from 'msgpackr';
 import { connectMembers, type MemberSocket } from '../../engine/cluster/member-socket.ts';
-import { RING_WORDS, ringOffset } from '../live-task.ts';
-import { type ClusterLiveTask, OUTBOX_WORDS, outboxOffset, type ToService } from './cluster-task.ts';
+import type { ClusterLiveTask, FromService, ToService } from './cluster-task.ts';
 import { LiveOperations } from './live-operations.ts';
+import { ServiceWays } from './service-ways.ts';
 
 /** Beside the kinds of RemotePort: an operation is over; a call's answer; a record of a ring between a node and the hypervisor. */
 const ACKNOWLEDGED = 32;
 const ANSWER = 33;
 const RECORD = 34;
+/** A node begins a new life. */
+const CLEAR = 35;
 
 /** Of an operation in a frame: kind, token, number of operands; then these. */
 const HEADER = 3;
@@ -36,14 +39,7 @@ export class LiveService {
   private readonly words: Int32Array;
   private readonly isHome: boolean;
   private readonly operations: LiveOperations;
-  private readonly threads: readonly number[];
-  private readonly outboxes: readonly LiveRingReader[];
-  /** Nodes at one end of a ring whose other end is elsewhere; the end that is read here, and the one that is written. */
-  private readonly ways: readonly {
-    readonly node: number;
-    readonly from: LiveRingReader;
-    readonly to: LiveRingWriter;
-  }[];
+  private readonly rings: ServiceWays;
   private readonly open = new Map<number, Open>();
   private readonly batches: number[][];
   private links: readonly (MemberSocket | null)[] = [];
@@ -52,7 +48,7 @@ export class LiveService {
   private retry: NodeJS.Timeout | null = null;
 
   constructor(task: ClusterLiveTask) {
-    const { shared, spread, rings } = task;
+    const { shared, spread } = task;
     const { spec, words } = shared;
     const { memberOf, member, members } = spread;
     this.task = task;
@@ -62,32 +58,23 @@ export class LiveService {
     this.operations = new LiveOperations(task, (kind, operands) => {
       for (const [other, link] of this.links.entries()) if (link !== null) this.put(other, kind, 0, operands);
     });
-    this.threads = [...memberOf.keys()].filter((thread) => memberOf[thread] === member);
-    this.outboxes = this.threads.map((thread) => new LiveRingReader(task.outboxes, outboxOffset(thread), OUTBOX_WORDS));
-    this.ways = [...memberOf.subarray(0, spec.nodes).keys()]
-      .filter((node) => (memberOf[node] === member) !== this.isHome)
-      .map((node) => {
-        const [up, down] = [ringOffset(node), ringOffset(spec.nodes + node)];
-        return {
-          node,
-          from: new LiveRingReader(rings, this.isHome ? down : up, RING_WORDS),
-          to: new LiveRingWriter(rings, this.isHome ? up : down, RING_WORDS),
-        };
-      });
+    this.rings = new ServiceWays(task);
     this.batches = Array.from({ length: members }, () => []);
   }
 
   /** Serves until it is told that the run is over. Returns what it stored to text for others, as far as that is on record. */
   async run(): Promise<readonly OrderedStore[]> {
-    const { port, bells, spread, asleep } = this.task;
+    const { port, spread, asleep } = this.task;
+    const bells = [...this.task.bells];
     this.links = await connectMembers({ ...spread, port });
     for (const [member, link] of this.links.entries()) if (link !== null) this.watch(member, link);
     for (const bell of bells) bell.on('message', () => this.pump());
     await new Promise<void>((resolve) => {
       port.on('message', (message: ToService) => {
         if (message === 'end') resolve();
-        else if (typeof message === 'object') this.lose(message.lost);
+        else if (typeof message === 'object') this.hear(message, bells);
       });
+      this.tell('connected');
       Atomics.store(asleep, 0, 1);
       this.pump();
     });
@@ -96,6 +83,34 @@ export class LiveService {
     if (this.retry !== null) clearTimeout(this.retry);
     for (const link of this.links) link?.socket.destroy();
     return this.operations.stored;
+  }
+
+  private hear(message: Exclude<ToService, string>, bells: MessagePort[]): void {
+    if ('lost' in message) this.lose(message.lost);
+    else if ('bell' in message) {
+      bells.push(message.bell);
+      message.bell.on('message', () => this.pump());
+    } else if ('down' in message) {
+      // Behind all that the thread has sent: a lock that it asked for is given back when it has it.
+      this.pump();
+      this.tellAll(remote.REMOTE_STATE, [message.down, word.OFFLINE_DOWN]);
+    } else {
+      const { clear } = message;
+      for (const [token, { thread }] of [...this.open]) if (thread === clear) this.open.delete(token);
+      this.rings.clear(clear);
+      this.tellAll(CLEAR, [clear]);
+      this.tell({ clear });
+    }
+  }
+
+  private tell(message: FromService): void {
+    this.task.port.postMessage(message);
+  }
+
+  private tellAll(kind: number, operands: readonly number[]): void {
+    for (const [other, link] of this.links.entries()) if (link !== null) this.put(other, kind, 0, operands);
+    this.pump();
+    this.send();
   }
 
   private watch(member: number, link: MemberSocket): void {
@@ -148,17 +163,20 @@ export class LiveService {
   }
 
   private hasMore(): boolean {
-    if (this.outboxes.some((outbox) => outbox.hasMore)) return true;
-    return !this.isCongested && this.ways.some(({ from }) => from.hasMore);
+    for (const outbox of this.rings.outboxes.values()) if (outbox.hasMore) return true;
+    return !this.isCongested && [...this.rings.ways.values()].some(({ from }) => from.hasMore);
   }
 
   private turn(): boolean {
     let any = this.takeFrames();
     // Records are read first and sent last: what their writer has put in its outbox before them goes before them.
-    const records = this.isCongested ? [] : this.ways.map(({ from }) => this.takeRecords(from));
-    for (const [i, outbox] of this.outboxes.entries()) any = this.takeOperations(this.threads[i]!, outbox) || any;
-    for (const [i, { node }] of this.ways.entries()) {
-      for (const record of records[i] ?? []) {
+    const { ways, outboxes } = this.rings;
+    const records = this.isCongested
+      ? []
+      : [...ways.values()].map(({ node, from }) => ({ node, all: this.takeRecords(from) }));
+    for (const [thread, outbox] of outboxes) any = this.takeOperations(thread, outbox) || any;
+    for (const { node, all } of records) {
+      for (const record of all) {
         any = true;
         const to = this.isHome ? node : this.nodes;
         this.put(this.task.spread.memberOf[to]!, RECORD, node, record);
@@ -195,7 +213,7 @@ export class LiveService {
   private deliver(): void {
     const { words, nodes } = this;
     let waiting = 0;
-    for (const { node, to } of this.ways) {
+    for (const { node, to } of this.rings.ways.values()) {
       if (to.publish()) {
         if (this.isHome) word.wakeHypervisor(words, nodes);
         else word.wakeNode(words, nodes, node);
@@ -292,6 +310,7 @@ export class LiveService {
       at += HEADER + count;
       if (kind === ACKNOWLEDGED || kind === ANSWER) this.over(token, member, operands);
       else if (kind === RECORD) this.bring(token, operands);
+      else if (kind === CLEAR) this.rings.clear(operands[0]!);
       else {
         const answer = this.operations.perform(kind, operands, member);
         if (remote.isCall(kind)) this.put(member, ANSWER, token, answer);
@@ -301,7 +320,7 @@ export class LiveService {
   }
 
   private bring(node: number, [kind = 0, due = 0, ...rest]: readonly number[]): void {
-    const ring = this.ways.find((way) => way.node === node)!.to;
+    const ring = this.rings.ways.get(node)!.to;
     ring.begin(kind, due);
     for (const value of rest) ring.word(value);
     ring.end();
