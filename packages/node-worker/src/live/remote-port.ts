@@ -46,6 +46,10 @@ export const ALL_OTHERS = -1;
 /** Shared by a thread and its service thread: operations that are over, and whether the call has its answer; then that. */
 export const PORT_DONE = 0;
 export const PORT_ANSWERED = 1;
+/** Never changes: for looking again after a while. */
+const PORT_ROOM = 2;
+/** Operations that found no room in the outbox: with more than these the thread waits. */
+const MAX_WAITING = 256;
 const PORT_INTS = 16;
 /** Cells that one call can bring. */
 export const PORT_CELLS = 4096;
@@ -120,6 +124,15 @@ export class RemotePort {
     for (let i = 0; i < operands.length; i++) outbox.word(operands[i]!);
     outbox.end();
     if (isAcknowledged(kind)) this.posted = (this.posted + 1) | 0;
+    if (outbox.backlog > MAX_WAITING) this.waitForRoom();
+  }
+
+  /** Another process does not take what it is sent: this thread goes no further until there is room again. */
+  private waitForRoom(): void {
+    while (this.outbox.backlog > 0) {
+      this.flush();
+      Atomics.wait(this.control, PORT_ROOM, 0, 1);
+    }
   }
 
   /** Lets the service thread have what was put. */

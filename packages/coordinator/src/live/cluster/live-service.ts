@@ -92,7 +92,7 @@ export class LiveService {
       message.bell.on('message', () => this.pump());
     } else if ('down' in message) {
       // Behind all that the thread has sent: a lock that it asked for is given back when it has it.
-      this.pump();
+      this.takeOperations(message.down, this.rings.outboxes.get(message.down)!);
       this.tellAll(remote.REMOTE_STATE, [message.down, word.OFFLINE_DOWN]);
     } else {
       const { clear } = message;
@@ -158,23 +158,24 @@ export class LiveService {
     }
   }
 
+  /** A process does not take what it is sent: until it does, nothing more is taken here, and threads wait when their rings are full. */
   private get isCongested(): boolean {
     return this.links.some((link) => link !== null && !link.isLost && link.socket.writableNeedDrain);
   }
 
   private hasMore(): boolean {
+    if (this.isCongested) return false;
     for (const outbox of this.rings.outboxes.values()) if (outbox.hasMore) return true;
-    return !this.isCongested && [...this.rings.ways.values()].some(({ from }) => from.hasMore);
+    return [...this.rings.ways.values()].some(({ from }) => from.hasMore);
   }
 
   private turn(): boolean {
     let any = this.takeFrames();
     // Records are read first and sent last: what their writer has put in its outbox before them goes before them.
     const { ways, outboxes } = this.rings;
-    const records = this.isCongested
-      ? []
-      : [...ways.values()].map(({ node, from }) => ({ node, all: this.takeRecords(from) }));
-    for (const [thread, outbox] of outboxes) any = this.takeOperations(thread, outbox) || any;
+    const isOpen = !this.isCongested;
+    const records = isOpen ? [...ways.values()].map(({ node, from }) => ({ node, all: this.takeRecords(from) })) : [];
+    if (isOpen) for (const [thread, outbox] of outboxes) any = this.takeOperations(thread, outbox) || any;
     for (const { node, all } of records) {
       for (const record of all) {
         any = true;
