@@ -72,6 +72,19 @@ describe('the same scenario and seed', () => {
   });
 });
 
+describe('a built-in scenario', () => {
+  it.each([
+    ['small', []],
+    ['default', ['workload.duration=20us']],
+    ['epyc-nps4-8', ['workload.duration=3us', 'machine.coresPerNode=4']],
+    ['arm64-16node', ['workload.duration=2us', 'machine.coresPerNode=2']],
+  ] as const)('%s gives in several processes what it gives in one thread', async (scenario, set) => {
+    const prepared = buildSpec(loadScenario(scenario, { set: [...set] }), 1);
+    const processes = Math.min(4, prepared.spec.nodes);
+    expectSame(await run(prepared, { placement: 'cluster', processes }), await run(prepared, {}));
+  });
+});
+
 describe('a run over processes', () => {
   const LONG = ['workload.duration=100ms', 'workload.duty=1'];
 
