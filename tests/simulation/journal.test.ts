@@ -59,6 +59,14 @@ describe('a record of the journal that a flip damages', () => {
     expect(message).toMatch(/the hypervisor is down for good: both copies of record \d+ of its journal are damaged/);
   });
 
+  it('is to blame for a write that was numbered before it', async () => {
+    const crash = { kind: 'hyp-crash', target: 'journalled', nth: 3, for: '100us' };
+    const run = await runWith(storing('ack', [crash, ...flips(400)], NO_ECC), 1);
+    expect(run.raw.hypervisor.journal.some(({ retired }) => retired < 0)).toBe(true);
+    expect(new Set(run.faults.flatMap(({ broke }) => broke))).toContain('R2');
+    expect(run.judgement).toMatchObject({ verdict: 'pass', violations: [] });
+  });
+
   it('and passes a checksum that covers too little is not excused', async () => {
     const faults = [...flips(40), CRASH];
     const found = new Set<string>();

@@ -68,7 +68,8 @@ const BREAKS: Readonly<Partial<Record<FaultKind, readonly string[]>>> = {
 /**
  * Where copies are scrubbed, what flipped in one is right again at the end, or the scrubber is wrong. A flip in the journal
  * breaks what it does only if somebody says that it cannot be made good: else its damage was not noticed, or not well repaired.
- * A finding of L1 has the moment from which somebody waits, which may be before the fault that keeps him waiting.
+ * A finding of L1, or of R2 about a write that is never over, has the moment from which somebody waits, which may be before the fault
+ * that keeps him waiting.
  */
 const explains = (
   fault: FaultSpec,
@@ -80,7 +81,7 @@ const explains = (
   (BREAKS[fault.kind]?.includes(id) ?? false) &&
   !(scrubbed && fault.kind === 'flip-replica' && id === 'R1') &&
   !(fault.kind === 'flip-journal' && detected === repaired) &&
-  (id === 'L1' || timePs <= 0 || timePs >= firstPs);
+  (id === 'L1' || id === 'R2' || timePs <= 0 || timePs >= firstPs);
 
 const outcomeOf = (
   { kind }: FaultSpec,
