@@ -32,7 +32,12 @@ export class NodeFaults {
   /** Schedules what is due at a moment. */
   begin(): void {
     for (const { fault } of this.operations) {
-      if (fault.kind === 'pool') this.node.tables?.pool.failAfter(fault.nth - 1);
+      if (fault.kind !== 'pool') continue;
+      // Pages are asked for again when MMIO was unmapped, or the core gets an abort that says so.
+      this.node.tables?.pool.failAfter(fault.nth - 1, () => {
+        this.node.tally.fired(fault.name, this.node.time);
+        this.node.tally.repaired(fault.name);
+      });
     }
     for (const [index, fault] of this.faults.entries()) {
       if (fault.node !== this.node.id && fault.node >= 0) continue;
@@ -77,16 +82,6 @@ export class NodeFaults {
     if (this.hits(isTlbi ? 'tlbi-lost' : 'maint-lost', time) === null) return false;
     node.maintenance.answer(from, b, time);
     return true;
-  }
-
-  /** What a fault without an event of its own has come to. */
-  finish(): void {
-    const { pool } = this.node.tables ?? {};
-    for (const { fault } of this.operations) {
-      if (fault.kind !== 'pool' || pool === undefined || pool.failures === 0) continue;
-      this.node.tally.fired(fault.name, 0);
-      this.node.tally.repaired(fault.name);
-    }
   }
 
   /** A bit of `word` has flipped in memory. */

@@ -187,7 +187,6 @@ const tablesOf = (node: NodeProcess): NodeReport['tables'] => {
 /** Collects what the run left on a node. The machine must be quiet. `figures`: those that only a report to people needs, too. */
 export const reportOf = (node: NodeProcess, figures = true): NodeReport => {
   node.coherence.cleanAll();
-  node.faults?.finish();
   const digest: Digest = node.runDigest();
   const copy = changesOf(node);
   const { kinds, subjects, numbers, times } = node.applyLog;

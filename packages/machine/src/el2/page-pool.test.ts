@@ -55,4 +55,18 @@ describe('a page pool', () => {
       true,
     ]);
   });
+
+  it('fails at each of several, and says which', () => {
+    const pool = new PagePool(4096, BASE, 100);
+    const failed: string[] = [];
+    for (const [name, after] of [
+      ['late', 3],
+      ['early', 1],
+      ['never', 50],
+    ] as const) {
+      pool.failAfter(after, () => failed.push(name));
+    }
+    expect(Array.from({ length: 6 }, () => pool.alloc() >= 0)).toEqual([true, false, true, false, true, true]);
+    expect([failed, pool.failures]).toEqual([['early', 'late'], 2]);
+  });
 });

@@ -36,7 +36,8 @@ export class PagePool {
   /** References per page below `fresh`: 0 if free, else 1 + entries in use. */
   private references = new Int32Array(64);
   private reserved = 0;
-  private failCountdown = -1;
+  /** Failures that are planned: pages until each, and who wants to know. */
+  private readonly planned: { left: number; readonly onFailure: () => void }[] = [];
 
   /** The pool of `pages` pages of `pageBytes` from `paBase`, a multiple of the page size. */
   constructor(pageBytes: number, paBase: number, pages: number) {
@@ -59,10 +60,21 @@ export class PagePool {
 
   /**
    * Makes the pool fail once, at the first request after `allocations` more pages were granted: the fault "exhausted at the
-   * n-th allocation".
+   * n-th allocation". May be asked for several times; `onFailure` is told when it happens.
    */
-  failAfter(allocations: number): void {
-    this.failCountdown = allocations;
+  failAfter(allocations: number, onFailure: () => void = () => {}): void {
+    this.planned.push({ left: allocations, onFailure });
+  }
+
+  /** Whether a failure that was planned is due, or several. */
+  private failsAsPlanned(pages: number): boolean {
+    const { planned } = this;
+    for (const one of planned) one.left -= pages;
+    const due = planned.filter(({ left }) => left < 0);
+    if (due.length === 0) return false;
+    planned.splice(0, planned.length, ...planned.filter(({ left }) => left >= 0));
+    for (const { onFailure } of due) onFailure();
+    return true;
   }
 
   /**
@@ -71,14 +83,8 @@ export class PagePool {
    */
   reserve(pages: number): boolean {
     if (pages === 0) return true;
-    if (this.failCountdown >= 0) {
-      this.failCountdown -= pages;
-      if (this.failCountdown < 0) {
-        this.failures += 1;
-        return false;
-      }
-    }
-    if (pages > this.available) {
+    const isPlanned = this.planned.length > 0 && this.failsAsPlanned(pages);
+    if (isPlanned || pages > this.available) {
       this.failures += 1;
       return false;
     }
@@ -175,7 +181,7 @@ export class PagePool {
     for (const index of state.freed) this.freed.push(index);
     this.references.set(state.references);
     this.reserved = 0;
-    this.failCountdown = -1;
+    this.planned.length = 0;
   }
 
   private indexOf(pa: number): number {
