@@ -46,6 +46,20 @@ describe('a node that crashes', () => {
   });
 });
 
+describe('a machine all of whose nodes are down', () => {
+  it.each(protocols)('ends a write that it had begun with, under %s', async (protocol) => {
+    // The hypervisor has taken the store, and numbers it when its record is safe: by then nobody is up.
+    const writers = 'kernel.writers=[{ kind: synthetic, width: 8, rate: 200k/s, sites: 8, inFlight: 2 }]';
+    for (const at of ['31us', '33us', '36us', '40us', '45us']) {
+      const crash = { kind: 'crash', target: 0, at, for: '20us' };
+      const set = ['machine.nodes=1', 'hypervisor.recordTime=3us', 'workload.duration=100us', writers];
+      const { judgement, faults } = await runWith(small(protocol, [crash], ...set), 1);
+      expect(judgement.violations, at).toEqual([]);
+      expect(faults).toMatchObject([{ fired: 1, outcome: 'repaired' }]);
+    }
+  });
+});
+
 describe('a node that EL2 elsewhere stores to while it is down', () => {
   // Seeds and moments between the store and its maintenance, as a hunt found them.
   it.each([

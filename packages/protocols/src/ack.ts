@@ -33,6 +33,11 @@ export const ack: Protocol = {
     const open = new Map<number, { readonly write: Write; readonly missing: Set<number> }>();
     return {
       onWrite(context, write) {
+        // All are down: each has the write when it is back, and nobody is left to say so.
+        if (context.nodes.length === 0) {
+          context.retire(write);
+          return;
+        }
         open.set(write.number, { write, missing: new Set(context.nodes) });
         context.broadcast(write);
         if (isLease || isRetry) context.setTimer(PATIENCE_PS, write.number);

@@ -52,7 +52,7 @@ export interface ProtocolContext {
 
 /** What the hypervisor's half can do. */
 export interface HypervisorContext extends ProtocolContext {
-  /** The nodes that are up, by number. Each holds a replica, or the primary. */
+  /** The nodes that are up, by number: none, if all have crashed. Each holds a replica, or the primary. */
   readonly nodes: readonly number[];
   /** Sends `body` to the node's half on `node`. The session layer delivers it once and in order. */
   send(node: number, body: unknown): void;

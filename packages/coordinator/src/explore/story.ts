@@ -46,6 +46,7 @@ const OPERATIONS: Readonly<Record<number, string>> = {
 const OWN: Readonly<Record<number, string>> = {
   [link.WAKE]: 'goes on',
   [link.GRANTED]: 'has the lock',
+  [link.JOURNALLED]: 'has the record of a write safe',
   [link.TIMER]: 'has a timer that fires',
   [link.FAULT]: 'is back, from its journal',
 };
