@@ -39,7 +39,7 @@ const { next } = Object.getPrototypeOf(Object.getPrototypeOf((function* () {})()
 export class TaskRun implements Resumable {
   private readonly stack: Step<unknown>[];
 
-  constructor(task: Task) {
+  constructor(task: Step<unknown>) {
     this.stack = task === DONE ? [] : [task];
   }
 

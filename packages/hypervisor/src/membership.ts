@@ -7,8 +7,9 @@ import type { HypervisorProcess } from './hypervisor.ts';
  * go on only when its copy has caught up, so that a write need not wait for it. The primary's node is different: other
  * nodes may map the primary, so while it is down no write is over.
  *
- * A hypervisor that has crashed knows the journal and who is down. Every node stands still and is brought up to the journal's
- * end, so each write in it is complete on all of them; then all that were not over are, and the cores go on.
+ * A hypervisor that has crashed knows the journal and who is down. When every node stands still, all are brought up to the
+ * journal's end, so each write in it is complete on all of them; then all that were not over are, and the cores go on. None is
+ * brought up while another still does what the hypervisor that crashed told it, such as copying a page from the primary.
  */
 export class Membership {
   private readonly hypervisor: HypervisorProcess;
@@ -18,6 +19,8 @@ export class Membership {
   private readonly joined = new Map<number, number>();
   /** After a crash of the hypervisor: nodes that have not caught up. Null: there is no recovery under way. */
   private missing: Set<number> | null = null;
+  /** Those of them that have been told what they miss, and up to which write. */
+  private readonly told = new Map<number, number>();
   /** Nodes that are being brought up to date while the hypervisor is up. */
   private readonly catchingUp = new Set<number>();
   /** Writes that are over but for the primary's node. */
@@ -56,6 +59,7 @@ export class Membership {
     const { hypervisor } = this;
     this.down.add(node);
     this.joined.delete(node);
+    this.told.delete(node);
     this.catchingUp.delete(node);
     hypervisor.sessions.closeWith(node);
     if (node === PRIMARY_NODE) this.primaryUpAt = Infinity;
@@ -63,7 +67,10 @@ export class Membership {
     if (this.missing === null) {
       hypervisor.host.nodeDown(node, epoch);
       hypervisor.host.lookAgain();
-    } else if (node !== PRIMARY_NODE) this.caughtUp(node);
+    } else {
+      if (node !== PRIMARY_NODE) this.caughtUp(node);
+      this.bringUp();
+    }
   }
 
   /** A node has nothing left of what it was told. */
@@ -72,7 +79,8 @@ export class Membership {
     this.joined.set(node, epoch);
     if (this.missing !== null) {
       this.missing.add(node);
-      this.sendResync(node);
+      this.told.delete(node);
+      this.bringUp();
       return;
     }
     if (node === PRIMARY_NODE) {
@@ -96,11 +104,23 @@ export class Membership {
     });
   }
 
-  private sendResync(node: number): void {
+  /** In a recovery, once nobody acts for the hypervisor that crashed: tells all what they miss. */
+  private bringUp(): void {
+    const missing = [...(this.missing ?? [])];
+    if (!missing.every((node) => this.joined.has(node))) return;
+    for (const node of missing) {
+      if (this.told.has(node)) continue;
+      this.told.set(node, this.sendResync(node));
+    }
+  }
+
+  /** Tells a node what it misses. Returns up to which write that is. */
+  private sendResync(node: number): number {
     const { order, host } = this.hypervisor;
     // Writes that the protocol has not begun with yet reach the node like all others. In a recovery there are none.
     const upTo = this.missing === null ? host.dispatched : this.recoveredTo(order.journal.length);
     this.hypervisor.say(node, { kind: 'resync', resync: order.resync(upTo) });
+    return upTo;
   }
 
   /** Up to which write nodes are brought after a crash of the hypervisor: the journal's end. */
@@ -119,6 +139,8 @@ export class Membership {
   /** A node's copy is as the order was after write `upTo`. */
   resynced(node: number, upTo: number): void {
     if (this.missing !== null) {
+      // It may have been at work on what an earlier hypervisor told it.
+      if (upTo < (this.told.get(node) ?? Infinity)) return;
       this.hypervisor.reach('recovering');
       this.caughtUp(node);
       return;
@@ -137,6 +159,7 @@ export class Membership {
   recover(): void {
     const { hypervisor } = this;
     this.joined.clear();
+    this.told.clear();
     this.catchingUp.clear();
     this.held.length = 0;
     this.primaryUpAt = Infinity;

@@ -20,9 +20,9 @@ import {
   literalOffset,
 } from '@numalab/machine';
 import { kernelWords } from './boot.ts';
-import { nodeBase } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { SlowFetch } from './slow-fetch.ts';
+import { drawPage, touch } from './touch.ts';
 import {
   type FetchGroup,
   MODE_TASK,
@@ -37,8 +37,6 @@ import {
 const PATIENCE = 512;
 /** Resolution of the scenario's fractions. */
 const FRACTION = 2 ** 20;
-/** A load from a device (assumed: no figure is public). */
-const MMIO_LOAD_PS = 500_000;
 /** Length of a duty cycle: within each a core executes for the fraction `duty`. */
 const DUTY_PERIOD_PS = 10_000_000;
 
@@ -301,35 +299,15 @@ export class Walk {
     if (--cpu.patience < 0) this.leave(cpu);
     if (this.touches > 0 && cpu.task === null) {
       const draw = cpu.random.below(FRACTION);
-      if (draw < this.touches) this.touch(cpu, draw < this.mmioTouches);
+      if (draw < this.touches) this.beginTouch(cpu, draw < this.mmioTouches);
     }
   }
 
-  /** Begins a touch of memory outside the image, through stage 2 alone: what the kernel does with its data and devices. */
-  private touch(cpu: Vcpu, isMmio: boolean): void {
-    const { node } = this;
-    const { spec, layout } = node;
-    const page = 4096;
-    let ipa = cpu.random.below(Math.max(1, spec.base / page)) * page;
-    if (!isMmio) {
-      const home = cpu.random.below(spec.nodes);
-      const start = home === 0 ? layout.stage1Pa[0]! + layout.stage1Bytes : nodeBase(spec, home);
-      const end = layout.ramEnd[home]!;
-      ipa = start + cpu.random.below(Math.floor((end - start) / page)) * page;
-    } else if (spec.base === 0) return;
+  private beginTouch(cpu: Vcpu, isMmio: boolean): void {
+    const ipa = drawPage(this.node, cpu, isMmio);
+    if (ipa < 0) return;
     cpu.mode = MODE_TASK;
-    cpu.task = new TaskRun(this.touchIpa(cpu, ipa, isMmio));
-  }
-
-  private *touchIpa(cpu: Vcpu, ipa: number, isMmio: boolean): Task {
-    const { node } = this;
-    if (!(yield* node.reach(cpu, ipa, ACCESS_READ))) return;
-    cpu.loads++;
-    if (isMmio) yield MMIO_LOAD_PS;
-    else {
-      if (!node.coherence.isPresent(ipa)) cpu.loadsRemote++;
-      yield* node.coherence.load32(cpu, ipa);
-    }
+    cpu.task = new TaskRun(touch(this.node, cpu, ipa, isMmio));
   }
 
   private recordExecution(cpu: Vcpu, group: FetchGroup, offset: number, first: number, end: number): void {
@@ -383,12 +361,8 @@ export class Walk {
   private load(cpu: Vcpu, offset: number, next: number): number {
     if (offset < this.spanStart || offset + 4 > this.spanEnd || this.node.isHole(offset)) return -1;
     cpu.mode = MODE_TASK;
-    cpu.task = new TaskRun(this.loadTask(cpu, offset));
+    cpu.task = new TaskRun(this.loadWord(cpu, offset));
     return next;
-  }
-
-  private *loadTask(cpu: Vcpu, offset: number): Task {
-    yield* this.loadWord(cpu, offset);
   }
 
   /** Loads the word at `offset` through the MMU, records and checks it. Returns its value. */
