@@ -38,8 +38,8 @@ export const writers = (...list: readonly string[]): string => `kernel.writers=[
 /** Few jump labels, patched often by the first core of each node; the others have time to fetch. */
 export const JUMP_LABELS: string = writers('{ kind: jump-label, rate: 200k/s, keys: 3, batch: 1, cpus: [0, 3] }');
 
-/** Builds the machine, lets the test meddle with it, runs it to its end and judges it. */
-export const run = async (setup: Setup = {}): Promise<JudgedRun> => {
+/** Builds the machine, lets the test meddle with it, runs it to its end and judges it; the machine is there to look into. */
+export const runAndKeep = async (setup: Setup = {}): Promise<{ judged: JudgedRun; machine: InlineMachine }> => {
   const { protocol = 'ack', set = [], seed = 1, windowDivisor = 1, meddle, spoil, checks } = setup;
   const used: Protocol = typeof protocol === 'string' ? PROTOCOLS[protocol]! : protocol;
   const guarantee: Guarantee = used.guarantee;
@@ -51,8 +51,11 @@ export const run = async (setup: Setup = {}): Promise<JudgedRun> => {
   meddle?.(machine);
   const raw = await machine.run();
   spoil?.(machine);
-  return judgeRaw(spec, raw, { minEvidence: 1, expect: [], ...checks });
+  return { judged: judgeRaw(spec, raw, { minEvidence: 1, expect: [], ...checks }), machine };
 };
+
+/** {@link runAndKeep}, for who wants the judgement alone. */
+export const run = async (setup: Setup = {}): Promise<JudgedRun> => (await runAndKeep(setup)).judged;
 
 /** Ids of the broken rules, each once, in order. */
 export const brokenRules = ({ judgement }: JudgedRun): string[] =>

@@ -1,8 +1,7 @@
 /** A pool that is nearly empty: MMIO is recycled, and where that does not help EL1 gets an abort. */
 import type { Step } from '@numalab/base';
-import type { InlineMachine } from '@numalab/coordinator';
 import { describe, expect, it } from 'vitest';
-import { brokenRules, evidenceOf, messagesOf, run, type Setup } from './machine.ts';
+import { brokenRules, evidenceOf, messagesOf, run, runAndKeep, type Setup } from './machine.ts';
 
 /**
  * Between the last 32 MiB boundary and `base` lies MMIO that only pages can map, in a table that boot does not make; the image
@@ -13,23 +12,16 @@ const SET = ['machine.stage2.granule=16K', 'machine.base=0x41E00000', 'workload.
 /** The page 3 MiB behind `_text`. */
 const CONSTANTS = 768;
 
-/** Runs a machine, and keeps what the tests look at. */
-const runAndKeep = async (setup: Setup) => {
-  let machine: InlineMachine | null = null;
-  const judged = await run({
-    ...setup,
-    meddle: (built) => {
-      machine = built;
-      setup.meddle?.(built);
-    },
-  });
-  const { host, el2 } = (machine! as InlineMachine).nodes[1]!;
+/** Runs a machine, and keeps what the tests look at: node 1. */
+const runNode1 = async (setup: Setup) => {
+  const { judged, machine } = await runAndKeep(setup);
+  const { host, el2 } = machine.nodes[1]!;
   return { judged, host: host!, el2, report: judged.raw.nodes[1]! };
 };
 
 /** Runs a machine in which node 1's pool has `left` pages when it has booted. */
 const withPages = (left: number) =>
-  runAndKeep({
+  runNode1({
     set: SET,
     meddle: ({ nodes }) => {
       const { pool } = nodes[1]!.tables!;
@@ -53,8 +45,8 @@ describe('a node whose pool is exhausted', () => {
         machine.startTask(1, 0, task, 50e6);
       },
     });
-    const good = await runAndKeep(setup(''));
-    const { judged, host, el2, report } = await runAndKeep(setup('{ kind: pool, target: 1, nth: 1 }'));
+    const good = await runNode1(setup(''));
+    const { judged, host, el2, report } = await runNode1(setup('{ kind: pool, target: 1, nth: 1 }'));
     expect(brokenRules(judged)).toEqual([]);
     expect(evidenceOf(judged, 'M1')).toBeGreaterThan(0);
     expect([good.host.recycled, host.recycled]).toEqual([0, 1]);

@@ -3,22 +3,9 @@ import { FRAME, type Frame } from '@numalab/interconnect';
 import { APPLY_COPY, APPLY_MAP, APPLY_PRIMARY, APPLY_UNMAP } from '@numalab/node-worker';
 import { PROTOCOLS } from '@numalab/protocols';
 import { describe, expect, it } from 'vitest';
-import { brokenRules, run, type Setup, writers } from './machine.ts';
+import { brokenRules, run, runAndKeep, writers } from './machine.ts';
 
 const NAMES = Object.keys(PROTOCOLS);
-
-/** Runs a machine, and keeps it to look into. */
-const runAndKeep = async (setup: Setup) => {
-  let machine: InlineMachine | null = null;
-  const judged = await run({
-    ...setup,
-    meddle: (built) => {
-      machine = built;
-      setup.meddle?.(built);
-    },
-  });
-  return { judged, machine: machine! as InlineMachine };
-};
 
 /** How often each kind of entry is in a node's log. */
 const entries = (machine: InlineMachine, node: number, kind: number): number =>

@@ -13,7 +13,7 @@ import {
 } from '@numalab/machine';
 import { CoreCpu, FIXMAP_ATTRS, type NodeProcess } from '@numalab/node-worker';
 import { describe, expect, it } from 'vitest';
-import { brokenRules, evidenceOf, run, writers } from './machine.ts';
+import { brokenRules, evidenceOf, runAndKeep, writers } from './machine.ts';
 
 const PAGE = 4096;
 const { image, spec: sample } = buildSpec(loadScenario('small'), 1);
@@ -40,13 +40,11 @@ const onNode1 = async <Result>(
   body: (stage: Stage) => Step<Result>,
   set: readonly string[] = [],
 ): Promise<{ judged: JudgedRun; machine: InlineMachine; result: Result }> => {
-  let machine: InlineMachine | null = null;
   let result: Result | undefined;
-  const judged = await run({
+  const { judged, machine } = await runAndKeep({
     set: [writers(), 'workload.duration=60us', 'workload.duty=0.05', ...set],
     checks: { minEvidence: 0 },
     meddle: (built) => {
-      machine = built;
       const node = built.nodes[1]!;
       // Words that no writer of the scenario stores to are not watched by the judges.
       for (let word = watched >> 2; word < (watched + 67) >> 2; word++) node.watch[word >> 2]! |= 1 << (word & 3);
@@ -62,7 +60,7 @@ const onNode1 = async <Result>(
       built.startTask(1, 0, task, 5e6);
     },
   });
-  return { judged, machine: machine! as InlineMachine, result: result! };
+  return { judged, machine, result: result! };
 };
 
 /** Bytes [offset, offset + bytes) from `_text` as node `id`'s cores see them. */

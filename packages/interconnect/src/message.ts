@@ -38,7 +38,3 @@ const SEQUENCE_LIMIT = 2 ** 40;
  */
 export const orderOf = (messageClass: number, from: number, sequence: number): number =>
   (messageClass * 256 + from) * SEQUENCE_LIMIT + sequence;
-
-/** Whether `x` takes effect before `y`. */
-export const isBefore = (x: Message, y: Message): boolean =>
-  x.time < y.time || (x.time === y.time && x.order < y.order);

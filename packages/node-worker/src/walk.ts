@@ -208,8 +208,7 @@ export class Walk {
   *fetchSlowly(cpu: Vcpu, offset: number): Task {
     const { node } = this;
     const issue = cpu.time;
-    const va = node.spec.kernel.linkVa + offset;
-    if (!node.mmu.hit(cpu, va, ACCESS_EXECUTE) && !(yield* node.mmu.access(cpu, va, ACCESS_EXECUTE))) {
+    if (!(yield* node.mmu.access(cpu, node.spec.kernel.linkVa + offset, ACCESS_EXECUTE))) {
       this.leave(cpu);
       return;
     }

@@ -1,5 +1,6 @@
 import type { Comparison, Finding, NodeReport, Synchronisation, WordLog } from '@numalab/node-worker';
 import type { Budget } from './budget.ts';
+import { byWord } from './by-word.ts';
 import { Shortest } from './counter-example.ts';
 import { judgeComparisons } from './judge-comparisons.ts';
 import { lateExecutions } from './judge-executions.ts';
@@ -29,20 +30,6 @@ export interface FetchJudgement {
     readonly comparisons: number;
   };
 }
-
-const byWord = <Entry extends { readonly word: number }>(
-  lists: readonly (readonly Entry[])[],
-): Map<number, Entry[]> => {
-  const map = new Map<number, Entry[]>();
-  for (const list of lists) {
-    for (const entry of list) {
-      const known = map.get(entry.word);
-      if (known === undefined) map.set(entry.word, [entry]);
-      else known.push(entry);
-    }
-  }
-  return map;
-};
 
 const earliestFirst = (findings: readonly Finding[]): Finding[] => [...findings].sort((a, b) => a.timePs - b.timePs);
 

@@ -1,5 +1,6 @@
-import type { Finding, LiveCount, LiveNodeReport, MachineSpec, Synchronisation, WordLog } from '@numalab/node-worker';
+import type { Finding, LiveCount, LiveNodeReport, MachineSpec, WordLog } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
+import { byWord } from './by-word.ts';
 import { type Refutation, Shortest } from './counter-example.ts';
 import type { Judgement, RuleResult, Verdict } from './judge.ts';
 import { lateExecutions } from './judge-executions.ts';
@@ -51,25 +52,16 @@ const inTime = (log: WordLog, timeOf: (tick: number) => number): WordLog => ({
 const judgeRecord = (input: LiveJudgeInput): { refuted: Refutation[]; findings: Finding[] } => {
   const { nodes, writes, timeOf, spec } = input;
   const versions = versionsByWord(writes, input.valueAtBoot);
-  const logs = new Map<number, WordLog[]>();
-  for (const node of nodes) {
-    for (const log of node.words) logs.set(log.word, [...(logs.get(log.word) ?? []), inTime(log, timeOf)]);
-  }
+  const logs = byWord(nodes.map(({ words }) => words.map((log) => inTime(log, timeOf))));
   const shortest = new Shortest();
   const findings: Finding[] = [];
   const writerOf = (number: number): number => {
     const write = writes[number - 1];
     return write === undefined ? -1 : write.node * spec.coresPerNode + write.core;
   };
-  const syncs = new Map<number, Synchronisation[]>();
-  for (const { synchronisations } of nodes) {
-    for (const sync of synchronisations) {
-      const timed = { ...sync, time: timeOf(sync.time) };
-      const own = syncs.get(sync.word);
-      if (own === undefined) syncs.set(sync.word, [timed]);
-      else own.push(timed);
-    }
-  }
+  const syncs = byWord(
+    nodes.map(({ synchronisations }) => synchronisations.map((sync) => ({ ...sync, time: timeOf(sync.time) }))),
+  );
   for (const [word, wordLogs] of logs) {
     const start = { number: 0, value: input.valueAtBoot(word), begin: -Infinity, end: -Infinity };
     const judged = judgeWord(word, versions.get(word) ?? [start], wordLogs, shortest);
