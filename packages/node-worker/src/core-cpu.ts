@@ -7,7 +7,6 @@ import {
   a64,
   aimStore,
   decodeStore,
-  performStore,
   STORE_EXCLUSIVE,
   STORE_OK,
   StoreAccess,
@@ -19,6 +18,7 @@ import { EMULATED, RETRY } from './el2.ts';
 import { FIXMAP_TEXT_POKE, linearVa } from './layout.ts';
 import type { NodeProcess } from './node.ts';
 import { FIXMAP_ATTRS } from './stage1-map.ts';
+import { storeToWords } from './store-to-words.ts';
 import type { Vcpu } from './vcpu.ts';
 
 const LOCK_IDS: Readonly<Record<KernelLock, number>> = {
@@ -198,29 +198,7 @@ export class CoreCpu implements KernelCpu {
       const aligned = at < va ? paOf(va) - (va - at) : paOf(at);
       words.push(bytes % 4 === 0 && va % 4 === 0 && !access.atomic ? 0 : yield* node.coherence.load32(cpu, aligned));
     }
-    let changed = false;
-    performStore(
-      access,
-      cpu.registers,
-      {
-        read: (from, count, into) => {
-          for (let i = 0; i < count; i++) {
-            const at = from + i - first;
-            into[i] = (words[at >> 2]! >>> (8 * (at & 3))) & 255;
-          }
-        },
-        write: (to, count, from) => {
-          changed = true;
-          for (let i = 0; i < count; i++) {
-            const at = to + i - first;
-            const shift = 8 * (at & 3);
-            words[at >> 2] = ((words[at >> 2]! & ~(255 << shift)) | (from[i]! << shift)) >>> 0;
-          }
-        },
-      },
-      cpu.monitor,
-    );
-    if (!changed) return;
+    if (!storeToWords(access, cpu.registers, cpu.monitor, words)) return;
     const begin = cpu.time;
     for (let i = 0, at = first; i < words.length; i++, at += 4) {
       const pa = at < va ? paOf(va) - (va - at) : paOf(at);

@@ -17,7 +17,7 @@ export {
 } from './live/cells.ts';
 export { ClusterLiveNode } from './live/cluster-live-node.ts';
 export { storeOrdered } from './live/far-order.ts';
-export { newWalk, walkHere } from './live/far-tables.ts';
+export { walkHere } from './live/far-tables.ts';
 export { FaultyLiveNode, type LiveFaultPorts } from './live/faulty-live-node.ts';
 export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
 export { LineHolders, noteSent, sentLinesBytes } from './live/line-holders.ts';

@@ -1,4 +1,4 @@
-import { type NodeMemory, type Stage1Config, Stage1Walk, WALK_CONTINUE } from '@numalab/machine';
+import { type NodeMemory, type Stage1Config, type Stage1Walk, WALK_CONTINUE } from '@numalab/machine';
 import type { FarTables } from './live-mmu.ts';
 import { REMOTE_WALK, type RemotePort } from './remote-port.ts';
 
@@ -55,6 +55,3 @@ export const walkHere = (walk: Stage1Walk, config: Stage1Config, memory: NodeMem
   }
   return passed;
 };
-
-/** A walk for {@link walkHere}. */
-export const newWalk = (): Stage1Walk => new Stage1Walk();

@@ -1,11 +1,10 @@
-import type { MachineLayout } from '../layout.ts';
+import { LINE_BYTES } from '@numalab/machine';
+import { homeOf, type MachineLayout } from '../layout.ts';
 import type { MachineSpec } from '../spec.ts';
 import { ALL_OTHERS, type RemotePort } from './remote-port.ts';
 
 /** No other process can hold the line. */
 export const NOBODY = -2;
-
-const LINE_BYTES = 64;
 
 /** Bytes of memory for {@link LineHolders}: one for each line of the primary. */
 export const sentLinesBytes = ({ spanStart, spanEnd }: MachineLayout): number =>
@@ -42,7 +41,7 @@ export class LineHolders {
   /** The process that may have the line at `pa` in a cache: one, ALL_OTHERS or NOBODY. */
   of(pa: number): number {
     const { port, spec, layout } = this;
-    const node = Math.floor((pa - spec.base) / spec.memoryPerNode);
+    const node = homeOf(spec, pa);
     const copy = layout.copyPa[node];
     if (copy === undefined || pa < copy - LINE_BYTES || pa >= copy + layout.spanEnd - layout.spanStart)
       return ALL_OTHERS;

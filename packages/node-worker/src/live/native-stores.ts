@@ -1,4 +1,4 @@
-import { performStore } from '@numalab/machine';
+import { storeToWords } from '../store-to-words.ts';
 import { wordOfCell } from './cells.ts';
 import type { LiveCpu } from './live-cpu.ts';
 import type { LiveNode } from './live-node.ts';
@@ -43,7 +43,7 @@ export class NativeStores {
       expected.copyFrom(registers);
       const { armed } = monitor;
       cpu.replyNumber = 0;
-      if (!this.execute(cpu, words)) return true;
+      if (!storeToWords(access, registers, monitor, words)) return true;
       const [begin, beganMs] = [node.control.tick(), node.now()];
       const number = order.store(first, words, seen, { origin: node.id, core: cpu.core });
       if (number > 0) {
@@ -56,28 +56,6 @@ export class NativeStores {
       registers.copyFrom(expected);
       if (armed) monitor.arm(monitor.va, monitor.bytes);
     }
-  }
-
-  /** Lets the core execute on `words`, which are those around. Whether it stored anything. */
-  private execute({ access, registers, monitor }: LiveCpu, words: number[]): boolean {
-    const first = access.va - (access.va % 4);
-    let stored = false;
-    const read = (from: number, count: number, into: Uint8Array): void => {
-      for (let i = 0; i < count; i++) {
-        const at = from + i - first;
-        into[i] = (words[at >> 2]! >>> (8 * (at & 3))) & 255;
-      }
-    };
-    const write = (to: number, count: number, from: ArrayLike<number>): void => {
-      stored = true;
-      for (let i = 0; i < count; i++) {
-        const at = to + i - first;
-        const shift = 8 * (at & 3);
-        words[at >> 2] = ((words[at >> 2]! & ~(255 << shift)) | (from[i]! << shift)) >>> 0;
-      }
-    };
-    performStore(access, registers, { read, write }, monitor);
-    return stored;
   }
 
   /** The maintenance of what the core has stored is over: so are its writes. */

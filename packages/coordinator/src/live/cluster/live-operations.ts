@@ -1,4 +1,4 @@
-import { LINE_BYTES, NodeMemory, type Stage1Config } from '@numalab/machine';
+import { LINE_BYTES, NodeMemory, type Stage1Config, Stage1Walk } from '@numalab/machine';
 import {
   buildStage1,
   cellOf,
@@ -9,7 +9,6 @@ import {
   type MachineLayout,
   MaintenanceWords,
   MemoryOrder,
-  newWalk,
   noteSent,
   numberOfCell,
   type OrderedStore,
@@ -38,7 +37,7 @@ export class LiveOperations {
   private readonly maintenance: MaintenanceWords;
   private readonly firstWord: number;
   private readonly stage1: Stage1Config;
-  private readonly walk = newWalk();
+  private readonly walk = new Stage1Walk();
 
   /** `tellOthers` posts an operation to all other processes. */
   constructor(
