@@ -22,7 +22,10 @@ export class LostError extends Error {
   override readonly name = 'LostError';
 }
 
-/** Throws {@link InternalError} unless `condition` holds. Not for inner loops. */
+/**
+ * Throws {@link InternalError} unless `condition` holds. Not for inner loops, where a message that is put together costs more
+ * than what it is about: there, an `if` throws.
+ */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new InternalError(message);
 }

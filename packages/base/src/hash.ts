@@ -1,15 +1,19 @@
+const SEED_A = 0x243f_6a88;
+const SEED_B = 0x85a3_08d3 | 0;
+
 /**
  * A 64-bit running hash over numbers, kept as two 32-bit lanes with different multipliers (the mixing step of
  * MurmurHash3). It decides whether two runs were the same; it is not cryptographic.
  */
 export class Digest {
-  private a = 0x243f_6a88;
-  private b = 0x85a3_08d3;
+  // As signed integers, which an engine keeps in the object instead of in a box each.
+  private a = SEED_A;
+  private b = SEED_B;
 
   /** Back to the empty hash. */
   reset(): void {
-    this.a = 0x243f_6a88;
-    this.b = 0x85a3_08d3;
+    this.a = SEED_A;
+    this.b = SEED_B;
   }
 
   /** Folds in the low 32 bits of `word`. */

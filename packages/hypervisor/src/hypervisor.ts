@@ -1,4 +1,4 @@
-import { assert, type Instant } from '@numalab/base';
+import { assert, type Instant, InternalError } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { Latencies } from '@numalab/machine';
 import { imageWords, layOut, type MachineSpec, type Retired, type Submission, type Wire } from '@numalab/node-worker';
@@ -204,7 +204,7 @@ export class HypervisorProcess extends link.Process {
   retire(write: Write): void {
     if (!this.membership.mayRetire(write)) return;
     const entry = this.order.journal[write.number - 1]!;
-    assert(entry.write === write && entry.retired < 0, `write ${write.number} is retired once`);
+    if (entry.write !== write || entry.retired >= 0) throw new InternalError(`write ${write.number} is retired once`);
     entry.retired = this.now;
     this.trace?.add(this.now, link.TRACE_RETIRED, this.id, write.number, 0, 0, null);
     this.reach('retiring');

@@ -1,4 +1,4 @@
-import { assert, type Duration, InputError, type Instant, type Step, TaskRun, WAIT } from '@numalab/base';
+import { type Duration, InputError, type Instant, InternalError, type Step, TaskRun, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { type Latencies, LINE_BYTES } from '@numalab/machine';
 import { layOut, type MachineLayout, type MachineSpec, pagesOfWrite, type Wire } from '@numalab/node-worker';
@@ -233,7 +233,9 @@ export class ProtocolHost implements HypervisorContext {
 
   /** One message each; with `multicast` one per socket, to its lowest node, which passes it on. */
   private transmit(nodes: readonly number[], wire: Wire): void {
-    for (const node of nodes) assert(node >= 0 && node < this.spec.nodes, `there is no node ${node}`);
+    for (const node of nodes) {
+      if (!(node >= 0 && node < this.spec.nodes)) throw new InternalError(`there is no node ${node}`);
+    }
     this.sent += nodes.length;
     if (!this.relays) {
       for (const node of nodes) this.port.transmit(node, wire);

@@ -1,34 +1,52 @@
-import { Digest, type Random } from '@numalab/base';
+import type { Random } from '@numalab/base';
 
-const fold = (digest: Digest, value: unknown): void => {
-  if (typeof value === 'number') {
-    digest.number(Math.abs(value));
-    digest.word(value < 0 ? 1 : 0);
-  } else if (typeof value === 'string') {
-    digest.word(value.length);
-    for (let i = 0; i < value.length; i++) digest.word(value.charCodeAt(i));
-  } else if (value instanceof Map) {
-    digest.word(value.size);
-    for (const [key, entry] of value) {
-      fold(digest, key);
-      fold(digest, entry);
-    }
-  } else if (Array.isArray(value) || ArrayBuffer.isView(value)) {
-    const list = value as ArrayLike<unknown>;
-    digest.word(list.length);
-    for (let i = 0; i < list.length; i++) fold(digest, list[i]);
-  } else if (typeof value === 'object' && value !== null) {
-    // Without the keys: both sides build the same shapes.
-    for (const key in value) fold(digest, (value as Readonly<Record<string, unknown>>)[key]);
-  } else digest.word(value === true ? 2 : 3);
+/** Folds the low 32 bits of a word into a checksum: the mixing step of MurmurHash3, which can be undone. */
+const foldWord = (sum: number, word: number): number => {
+  let k = Math.imul(word, 0xcc9e_2d51);
+  k = (k << 15) | (k >>> 17);
+  const mixed = sum ^ Math.imul(k, 0x1b87_3593);
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe654_6b64) | 0;
 };
 
-/** A checksum of plain data: 32 bits, of which every number in it is part, so that no single flipped bit goes unnoticed. */
+const foldNumber = (sum: number, value: number): number => {
+  const size = Math.abs(value);
+  return foldWord(foldWord(foldWord(sum, size | 0), (size / 0x1_0000_0000) | 0), value < 0 ? 1 : 0);
+};
+
+const foldList = (sum: number, list: ArrayLike<unknown>): number => {
+  let folded = foldWord(sum, list.length);
+  for (let i = 0; i < list.length; i++) folded = fold(folded, list[i]);
+  return folded;
+};
+
+const fold = (sum: number, value: unknown): number => {
+  if (typeof value === 'number') return foldNumber(sum, value);
+  if (typeof value === 'string') {
+    let folded = foldWord(sum, value.length);
+    for (let i = 0; i < value.length; i++) folded = foldWord(folded, value.charCodeAt(i));
+    return folded;
+  }
+  if (typeof value !== 'object' || value === null) return foldWord(sum, value === true ? 2 : 3);
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return foldList(sum, value as ArrayLike<unknown>);
+  let folded = sum;
+  if (value instanceof Map) {
+    folded = foldWord(folded, value.size);
+    for (const [key, entry] of value) folded = fold(fold(folded, key), entry);
+    return folded;
+  }
+  // Without the keys: both sides build the same shapes.
+  for (const key in value) folded = fold(folded, (value as Readonly<Record<string, unknown>>)[key]);
+  return folded;
+};
+
+/**
+ * A checksum of plain data: 32 bits, of which every number in it is part, so that no single flipped bit goes unnoticed: each step
+ * can be undone, so two values that differ in one word never come to the same.
+ */
 export const checksumOf = (...values: readonly unknown[]): number => {
-  const digest = new Digest();
-  for (const value of values) fold(digest, value);
-  // One lane alone: each of its steps can be undone, so two values that differ in one word never come to the same.
-  return digest.words()[0] >>> 0;
+  let sum = 0x243f_6a88;
+  for (const value of values) sum = fold(sum, value);
+  return sum >>> 0;
 };
 
 const numbersIn = (value: unknown): number => {

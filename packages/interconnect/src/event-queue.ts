@@ -3,12 +3,13 @@ import type { Message } from './message.ts';
 
 /**
  * The messages of one process that have not taken effect yet: a binary heap ordered by (time, class, sender, sequence). What
- * it is ordered by lies in arrays of its own, so that finding a message's place touches no message.
+ * it is ordered by lies in arrays of its own, so that finding a message's place touches no message. They are no typed arrays,
+ * whose contents would lie outside the heap and cost a short run more than all that is done with them.
  */
 export class EventQueue {
   private readonly messages: Message[] = [];
-  private times = new Float64Array(64);
-  private orders = new Float64Array(64);
+  private readonly times: number[] = [];
+  private readonly orders: number[] = [];
 
   get size(): number {
     return this.messages.length;
@@ -22,10 +23,11 @@ export class EventQueue {
   push(message: Message): void {
     const { messages } = this;
     let i = messages.length;
-    if (i === this.times.length) this.grow();
     const { times, orders } = this;
     const { time, order } = message;
     messages.push(message);
+    times.push(time);
+    orders.push(order);
     while (i > 0) {
       const parent = (i - 1) >> 1;
       const above = times[parent]!;
@@ -45,10 +47,10 @@ export class EventQueue {
     const { messages, times, orders } = this;
     const top = messages[0]!;
     const last = messages.pop()!;
+    const time = times.pop()!;
+    const order = orders.pop()!;
     const count = messages.length;
     if (count === 0) return top;
-    const time = times[count]!;
-    const order = orders[count]!;
     let i = 0;
     for (;;) {
       let child = 2 * i + 1;
@@ -75,13 +77,7 @@ export class EventQueue {
 
   clear(): void {
     this.messages.length = 0;
-  }
-
-  private grow(): void {
-    const { times, orders } = this;
-    this.times = new Float64Array(2 * times.length);
-    this.orders = new Float64Array(2 * orders.length);
-    this.times.set(times);
-    this.orders.set(orders);
+    this.times.length = 0;
+    this.orders.length = 0;
   }
 }

@@ -101,6 +101,8 @@ export class Session {
   private readonly unacknowledged: Outgoing[] = [];
   private readonly backlog: Outgoing[] = [];
   private readonly early = new Map<number, Frame>();
+  /** How often it has begun anew. */
+  private lives = 0;
   /** Frames sent a second time, dropped as repeated or stale, and dropped as damaged. */
   retransmitted = 0;
   dropped = 0;
@@ -171,6 +173,11 @@ export class Session {
       return;
     }
     if (frame.sequence > this.delivered + SESSION_WINDOW) return;
+    // Most frames come in order, and need not be kept.
+    if (frame.sequence === this.delivered + 1 && this.early.size === 0) {
+      if (!this.offer(frame, at)) this.early.set(frame.sequence, frame);
+      return;
+    }
     this.early.set(frame.sequence, frame);
     this.resume(at);
     if (this.early.size > 0 && !this.early.has(this.delivered + 1)) this.acknowledge(at);
@@ -209,14 +216,20 @@ export class Session {
 
   /** Offers what is here and in order again: there is room. */
   resume(at: Instant): void {
-    for (let next = this.delivered + 1; ; next++) {
-      const frame = this.early.get(next);
-      if (frame === undefined || !this.port.deliver(frame.kind, frame.a, frame.b, frame.body, at)) return;
-      // A message may restart the session.
-      if (this.early.get(next) !== frame) return;
-      this.early.delete(next);
-      this.delivered = next;
+    for (;;) {
+      const frame = this.early.get(this.delivered + 1);
+      if (frame === undefined || !this.offer(frame, at)) return;
+      this.early.delete(frame.sequence);
     }
+  }
+
+  /** Hands up the next frame. False: there is no room. */
+  private offer({ kind, a, b, body, sequence }: Frame, at: Instant): boolean {
+    const { lives } = this;
+    if (!this.port.deliver(kind, a, b, body, at)) return false;
+    // A message may restart the session.
+    if (this.lives === lives) this.delivered = sequence;
+    return true;
   }
 
   /** The moment asked for by {@link SessionPort.wakeAt} has come. */
@@ -300,6 +313,7 @@ export class Session {
   }
 
   private forget(): void {
+    this.lives++;
     this.nextSequence = 1;
     this.delivered = 0;
     this.acknowledged = 0;

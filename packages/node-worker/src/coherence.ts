@@ -251,11 +251,7 @@ export class Coherence {
     const cells = this.dirty.get(line);
     if (cells === undefined) return;
     this.dirty.delete(line);
-    const { memory } = this.node;
-    for (let i = 0; i < 16; i++) {
-      memory.writeNumber = cells[2 * i + 1]!;
-      memory.store32(line + 4 * i, cells[2 * i]!);
-    }
+    this.node.memory.writeLine(line, cells);
   }
 
   /** {@link clean} as a message: with DIC this is when this node's instruction caches drop the line. */

@@ -344,7 +344,7 @@ export class El2 {
     if (this.failsLate && cpu.time - submitted > PATIENCE_PS) return false;
     if (store.pending) node.resolve(store, cpu.replyBytes!);
     if (cpu.replyNumber > 0) {
-      const bytes = Array.from(store.bytes.subarray(0, size));
+      const bytes = firstOf(store.bytes, size);
       const { replyNumber: number, core } = cpu;
       this.times.push({ number, begin, end: cpu.time, core, offset: first, bytes, maintained: -1 });
       node.trace?.add(cpu.time, TRACE_OVER, node.id, number, cpu.cpu, 0, null);

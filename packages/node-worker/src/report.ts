@@ -150,11 +150,18 @@ const changesOf = (node: NodeProcess): CopyChanges | null => {
   const changed = trackedChanges(node);
   if (changed !== null) for (const i of changed) compare(i);
   else for (let i = 0; i < built.length; i++) compare(i);
-  return {
-    words: Int32Array.from(words, (i) => i + (layout.spanStart >> 2)),
-    values: Uint32Array.from(words, (i) => cells[2 * i]!),
-    numbers: Uint32Array.from(words, (i) => cells[2 * i + 1]!),
+  const changes = {
+    words: new Int32Array(words.length),
+    values: new Uint32Array(words.length),
+    numbers: new Uint32Array(words.length),
   };
+  for (let at = 0; at < words.length; at++) {
+    const i = words[at]!;
+    changes.words[at] = i + (layout.spanStart >> 2);
+    changes.values[at] = cells[2 * i]!;
+    changes.numbers[at] = cells[2 * i + 1]!;
+  }
+  return changes;
 };
 
 const stage2Of = (node: NodeProcess): NodeReport['stage2'] => {

@@ -70,7 +70,13 @@ export const judgeTables = (
     replicas,
     donated,
   };
-  const found = memo === null ? checkTables(expected) : memo.check(expected);
+  const found =
+    memo === null
+      ? checkTables(expected)
+      : memo.check(
+          expected,
+          nodes.map(({ memory }) => memory),
+        );
   const edits = nodes.reduce((sum, node) => sum + node.tableEdits, 0);
   const cached = nodes.reduce((sum, node) => sum + node.translationsChecked, 0);
   const pages = nodes.reduce((sum, node) => sum + node.tables!.usedPages, 0);

@@ -190,18 +190,11 @@ const checkRegisters = (nodes: readonly NodeTables[], findings: Findings): void 
   }
 };
 
-/**
- * Checks all nodes' tables and returns what is wrong: nothing if all is well. `reads` is told of every table page that it
- * looks at.
- */
-export const checkTables = (
-  expected: TableExpectations,
-  reads?: (tables: NodeTables, pa: number) => void,
-): TableFinding[] => {
+/** Checks all nodes' tables and returns what is wrong: nothing if all is well. */
+export const checkTables = (expected: TableExpectations): TableFinding[] => {
   const findings = new Findings();
   const reached = new Map<number, number>();
   const views = expected.nodes.map((tables) => new TableView(tables, findings, reached));
-  if (reads !== undefined) for (const { tables, pages } of views) for (const pa of pages) reads(tables, pa);
   const text = mergeRanges(expected.text);
   checkTablePages(views, findings);
   views.forEach((view, index) => {

@@ -1,35 +1,30 @@
-import { decodeStage2Config, type Stage2Config } from '@numalab/machine';
+import { decodeStage2Config, type SharedNodeMemory, type Stage2Config } from '@numalab/machine';
 import { checkTables, type TableExpectations } from './check-tables.ts';
 import type { TableFinding } from './finding.ts';
-import type { NodeTables } from './table-view.ts';
 
-/** A table page as it was. */
-interface KeptPage {
-  readonly node: number;
-  readonly pa: number;
-  readonly words: Uint32Array;
-}
-
-const expectationsKey = ({ nodes, ...expected }: TableExpectations): string =>
-  JSON.stringify([
-    expected,
-    nodes.map(({ node, pools, pagesUsed, config }) => [
-      node,
-      pools,
-      pagesUsed,
-      String(config.vtcr),
-      String(config.vttbr),
-    ]),
-  ]);
+/** Whether two values are the same plain data. Arrays of memory are the same only if they are one. */
+const isSame = (x: unknown, y: unknown): boolean => {
+  if (x === y) return true;
+  if (typeof x !== 'object' || typeof y !== 'object' || x === null || y === null || ArrayBuffer.isView(x)) return false;
+  if (Array.isArray(x)) {
+    if (!Array.isArray(y) || x.length !== y.length) return false;
+    for (let i = 0; i < x.length; i++) if (!isSame(x[i], y[i])) return false;
+    return true;
+  }
+  const [before, after] = [x as Readonly<Record<string, unknown>>, y as Readonly<Record<string, unknown>>];
+  for (const key in before) if (!isSame(before[key], after[key])) return false;
+  for (const key in after) if (!(key in before)) return false;
+  return true;
+};
 
 /**
- * Remembers the last tables that were judged. Most runs of a hunt leave the same tables, and comparing them with those of the
- * run before costs a tenth of judging them. Exact: every page that the last judgement read is compared word for word, and a
- * judgement reads nothing else.
+ * Remembers the last tables that were judged: most runs of a hunt leave the same, and comparing them costs a fiftieth of judging them.
+ * Exact: a judgement reads registers and memory outside the text, and of two memories that went back to one checkpoint and
+ * differ from it in the same words, all words are the same.
  */
 export class TableMemo {
-  private key = '';
-  private pages: KeptPage[] = [];
+  /** What the tables that were judged last hung on; null: nothing is known of them. */
+  private judged: unknown = null;
   private found: readonly TableFinding[] = [];
   private readonly configs: Stage2Config[] = [];
   /** Judgements that were taken from memory. */
@@ -45,31 +40,21 @@ export class TableMemo {
     return config;
   }
 
-  /** What {@link checkTables} finds. */
-  check(expected: TableExpectations): readonly TableFinding[] {
-    const key = expectationsKey(expected);
-    if (key === this.key && this.areSame(expected.nodes)) {
+  /** What {@link checkTables} finds in tables that lie in `memories`, a memory for each node. */
+  check(expected: TableExpectations, memories: readonly SharedNodeMemory[]): readonly TableFinding[] {
+    const { nodes, ...rest } = expected;
+    // A checkpoint is known by its arena, which is one and the same from reset to reset.
+    const known = [
+      nodes.map(({ node, pools, pagesUsed, config }) => [node, pools, pagesUsed, config]),
+      memories.map(({ arena, changes }) => [arena, changes]),
+      rest,
+    ];
+    if (isSame(known, this.judged)) {
       this.hits++;
       return this.found;
     }
-    const pages: KeptPage[] = [];
-    this.found = checkTables(expected, ({ node, memory, config }, pa) => {
-      const words = memory.view?.(pa, config.granule.bytes)?.slice();
-      if (words !== undefined) pages.push({ node, pa, words });
-      else this.key = '';
-    });
-    this.pages = pages;
-    this.key = key;
+    this.found = checkTables(expected);
+    this.judged = memories.every(({ changes }) => changes !== null) ? known : null;
     return this.found;
-  }
-
-  private areSame(nodes: readonly NodeTables[]): boolean {
-    const memoryOf = new Map(nodes.map(({ node, memory }) => [node, memory]));
-    return this.pages.every(({ node, pa, words }) => {
-      const now = memoryOf.get(node)!.view!(pa, words.byteLength);
-      if (now === null) return false;
-      for (let i = 0; i < words.length; i++) if (now[i] !== words[i]) return false;
-      return true;
-    });
   }
 }

@@ -1,4 +1,4 @@
-import { assert, type Instant, type Task } from '@numalab/base';
+import { assert, type Instant, InternalError, type Task } from '@numalab/base';
 import { HypervisorProcess, type HypervisorReport, hypervisorReportOf } from '@numalab/hypervisor';
 import type { Message, Process } from '@numalab/interconnect';
 import {
@@ -42,8 +42,10 @@ const OF_SEED: ReadonlySet<string> = new Set([
 ]);
 
 const assertSameMachine = (before: MachineSpec, after: MachineSpec): void => {
-  for (const key of Object.keys(after) as (keyof MachineSpec)[]) {
-    assert(OF_SEED.has(key) || before[key] === after[key], `a machine is reset for the same ${key}`);
+  for (const key in after) {
+    const of = key as keyof MachineSpec;
+    // In this order, because most are the same, and in no more words, because this is asked for each of a million runs.
+    assert(before[of] === after[of] || OF_SEED.has(key), 'a machine is reset for the same scenario');
   }
 };
 
@@ -177,13 +179,16 @@ export class InlineMachine {
 
   private deliver(outbox: Message[]): void {
     const { processes, next, limits } = this;
-    for (const message of outbox) {
+    // Last first, which changes nothing: whoever receives them has an order for them. Setting an array's length is slow.
+    while (outbox.length > 0) {
+      const message = outbox.pop()!;
       const { to, time } = message;
-      assert(time >= limits[to]!, `message ${message.kind} from ${message.from} arrives in a window that has passed`);
+      if (time < limits[to]!) {
+        throw new InternalError(`message ${message.kind} from ${message.from} arrives in a window that has passed`);
+      }
       processes[to]!.receive(message);
       if (time < next[to]!) next[to] = time;
     }
-    outbox.length = 0;
   }
 
   /**

@@ -1,4 +1,4 @@
-import { assert, type Instant } from '@numalab/base';
+import { type Instant, InternalError } from '@numalab/base';
 import type { Message, Process } from '@numalab/interconnect';
 
 /** Processes that live on one thread. Among themselves they need no barrier, only short windows. */
@@ -39,10 +39,10 @@ export class ProcessGroup {
   /** A message for one of these processes. */
   receive(message: Message): void {
     const { time, kind, from } = message;
-    assert(
-      time >= this.done,
-      `message ${kind} from ${from} arrives at ${time}, when all before ${this.done} has happened`,
-    );
+    if (time < this.done) {
+      const text = `message ${kind} from ${from} arrives at ${time}, when all before ${this.done} has happened`;
+      throw new InternalError(text);
+    }
     const place = this.placeOf[message.to]!;
     this.processes[place]!.receive(message);
     if (message.time < this.next[place]!) this.next[place] = message.time;

@@ -58,6 +58,8 @@ interface Prepared {
   readonly kernel: PreparedKernel;
   readonly machine: MachinePart;
   readonly outsideStores: WordStores;
+  /** What messages about each of the kernel's writers begin with. */
+  readonly fields: readonly string[];
 }
 
 /**
@@ -180,7 +182,8 @@ const prepare = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
   checkRoom(scenario, full);
   checkPool(scenario, full);
   const { seed: _, writers: __, faults: ___, schedule: ____, ...ready } = full;
-  return { kernel, machine: ready, outsideStores };
+  const fields = scenario.kernel.writers.map((__, index) => fieldOf(scenario, `kernel.writers.${index}`));
+  return { kernel, machine: ready, outsideStores, fields };
 };
 
 const known = new WeakMap<Scenario, Map<string, Prepared>>();
@@ -198,7 +201,11 @@ const prepared = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
 const requestOf = (writer: Exclude<Writer, { kind: 'recorded' }>): WriterRequest =>
   writer.kind === 'synthetic' ? { ...writer, forms: writer.forms.map((form) => form.replaceAll(' ', '_')) } : writer;
 
-const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): readonly WriterSpec[] => {
+const planWriters = (
+  scenario: Scenario,
+  { kernel, fields }: Pick<Prepared, 'kernel' | 'fields'>,
+  seed: number,
+): readonly WriterSpec[] => {
   const { machine, workload } = scenario;
   const vcpus = machine.nodes * machine.coresPerNode;
   const plans = scenario.kernel.writers.map((writer, index): WriterSpec => {
@@ -206,7 +213,7 @@ const planWriters = (scenario: Scenario, kernel: PreparedKernel, seed: number): 
       const { writer: all } = kernel.trace!;
       return writer.only === null ? all : keepRows(all, writer.only);
     }
-    const where = fieldOf(scenario, `kernel.writers.${index}`);
+    const where = fields[index] ?? fieldOf(scenario, `kernel.writers.${index}`);
     const pageBytes = GRANULES[machine.stage2.granule].bytes;
     const context = { image: kernel.planned, ranges: kernel.text.ranges, vcpus, pageBytes, seed, where, index };
     if (writer.kind === 'synthetic') return planSyntheticWriter(context, requestOf(writer));
@@ -239,14 +246,15 @@ export const buildSpec = (
   overrides: SpecOverrides = {},
   spent: PreparedMachine | null = null,
 ): PreparedMachine => {
-  const { kernel, machine, outsideStores } = prepared(scenario, overrides);
+  const ready = prepared(scenario, overrides);
+  const { kernel, machine, outsideStores } = ready;
   const { workload = scenario.workload } = overrides;
   const wanted: Scenario = {
     ...scenario,
     workload,
     kernel: { ...scenario.kernel, writers: overrides.writers ?? scenario.kernel.writers },
   };
-  const writers = planWriters(wanted, kernel, seed);
+  const writers = planWriters(wanted, ready, seed);
   // What is run for comparison is what it would be if nothing broke.
   const faults = overrides.strategy === 'none' ? null : faultPlan(wanted, overrides.faults ?? scenario.faults, seed);
   const stalls = overrides.strategy === 'none' ? null : scheduleOf(scenario, overrides.schedule ?? scenario.schedule);

@@ -157,19 +157,16 @@ export const survivableKinds = (kinds: readonly FaultKind[], shape: FaultShape):
 /** What names a fault in reports and its random stream: all that it says, and nothing else. */
 const nameOf = (fault: Fault): string => {
   const { kind, target, at, nth, match, probability, during, factor, memory } = fault;
-  const parts = [
-    kind,
-    target === null ? '' : String(target),
-    at === null ? '' : `at ${formatDuration(at)}`,
-    nth === null ? '' : `nth ${nth}`,
-    match === null ? '' : `of ${match}`,
-    probability === null ? '' : `p ${probability}`,
-    during === null ? '' : `from ${formatDuration(during[0])} to ${formatDuration(during[1])}`,
-    fault.for === null ? '' : `for ${formatDuration(fault.for)}`,
-    factor === null ? '' : `times ${factor}`,
-    memory === 'lost' ? 'memory lost' : '',
-  ];
-  return parts.filter((part) => part !== '').join(' ');
+  let name: string = kind;
+  if (target !== null) name += ` ${target}`;
+  if (at !== null) name += ` at ${formatDuration(at)}`;
+  if (nth !== null) name += ` nth ${nth}`;
+  if (match !== null) name += ` of ${match}`;
+  if (probability !== null) name += ` p ${probability}`;
+  if (during !== null) name += ` from ${formatDuration(during[0])} to ${formatDuration(during[1])}`;
+  if (fault.for !== null) name += ` for ${formatDuration(fault.for)}`;
+  if (factor !== null) name += ` times ${factor}`;
+  return memory === 'lost' ? `${name} memory lost` : name;
 };
 
 /** One fault as the machine wants it; calls `problem` if it makes no sense. Draws nothing. */
@@ -183,7 +180,10 @@ export const faultSpec = (fault: Fault, shape: FaultShape, problem: FaultProblem
   return {
     kind,
     name: nameOf(fault),
-    ...place,
+    from: place.from,
+    to: place.to,
+    node: place.node,
+    field: place.field,
     bothWays: place.bothWays || (kind === 'partition' && place.to < 0),
     step: kind === 'hyp-crash' && place.step === '' && at === null ? 'sent' : place.step,
     atPs: lasts ? -1 : (at ?? -1),

@@ -14,7 +14,7 @@ export class InstructionCache {
   private readonly setMask: number;
   private readonly tags: Float64Array;
   private readonly next: Uint8Array;
-  /** Sets that were ever filled since the last reset, so that a reset costs what was used. */
+  /** Places filled since the last reset, so that emptying costs what was used. */
   private readonly used: Int32Array;
   private usedCount = 0;
 
@@ -58,7 +58,8 @@ export class InstructionCache {
 
   /** IC IALLU. */
   invalidateAll(): void {
-    this.tags.fill(-1);
+    if (this.usedCount > this.used.length) this.tags.fill(-1);
+    else for (let i = 0; i < this.usedCount; i++) this.tags[this.used[i]!] = -1;
   }
 
   /** PA of line `index`, or -1 if it is empty. */
@@ -74,9 +75,9 @@ export class InstructionCache {
 
   /** Empties the cache as at power-on. */
   reset(): void {
-    if (this.usedCount >= this.used.length) this.tags.fill(-1);
-    else for (let i = 0; i < this.usedCount; i++) this.tags[this.used[i]!] = -1;
+    this.invalidateAll();
+    if (this.usedCount > this.used.length) this.next.fill(0);
+    else for (let i = 0; i < this.usedCount; i++) this.next[Math.floor(this.used[i]! / this.ways)] = 0;
     this.usedCount = 0;
-    this.next.fill(0);
   }
 }

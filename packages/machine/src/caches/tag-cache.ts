@@ -1,9 +1,8 @@
 /** Lines of 64 bytes. */
 export const LINE_BYTES = 64;
 
-/** 2^46 lines of 64 bytes cover 52 bits of address; above them a tag holds the epoch in which it was written. */
-const EPOCH_STRIDE = 2 ** 46;
-const EPOCHS = 64;
+/** Fills that are remembered, beyond which a reset clears all. */
+const REMEMBERED = 4096;
 
 /**
  * A set-associative cache known by its tags alone: it decides how long an access takes, never what it returns. Replacement is
@@ -15,7 +14,9 @@ export class TagCache {
   private readonly setMask: number;
   private readonly tags: Float64Array;
   private readonly next: Uint8Array;
-  private epoch = 0;
+  /** Places filled since the last reset, so that a reset costs what was used. */
+  private readonly used: Int32Array;
+  private usedCount = 0;
 
   /** `bytes` is rounded down to a power of two of sets. */
   constructor(bytes: number, ways: number) {
@@ -26,16 +27,18 @@ export class TagCache {
     this.setMask = sets - 1;
     this.tags = new Float64Array(this.lines).fill(-1);
     this.next = new Uint8Array(sets);
+    this.used = new Int32Array(Math.min(this.lines, REMEMBERED));
   }
 
   /** Whether the line at `pa` is present; brings it in if it was not. */
   access(pa: number): boolean {
-    const line = Math.floor(pa / LINE_BYTES);
-    const tag = line + this.epoch * EPOCH_STRIDE;
-    const set = (line & this.setMask) >>> 0;
+    const tag = Math.floor(pa / LINE_BYTES);
+    const set = (tag & this.setMask) >>> 0;
     const start = set * this.ways;
     for (let i = start; i < start + this.ways; i++) if (this.tags[i] === tag) return true;
     const way = this.next[set]!;
+    if (this.usedCount < this.used.length) this.used[this.usedCount] = start + way;
+    this.usedCount++;
     this.tags[start + way] = tag;
     this.next[set] = way + 1 === this.ways ? 0 : way + 1;
     return false;
@@ -43,29 +46,31 @@ export class TagCache {
 
   /** Whether the line at `pa` is present. */
   has(pa: number): boolean {
-    const line = Math.floor(pa / LINE_BYTES);
-    const tag = line + this.epoch * EPOCH_STRIDE;
-    const start = ((line & this.setMask) >>> 0) * this.ways;
+    const tag = Math.floor(pa / LINE_BYTES);
+    const start = ((tag & this.setMask) >>> 0) * this.ways;
     for (let i = start; i < start + this.ways; i++) if (this.tags[i] === tag) return true;
     return false;
   }
 
   /** Removes the line at `pa`. */
   invalidate(pa: number): void {
-    const line = Math.floor(pa / LINE_BYTES);
-    const tag = line + this.epoch * EPOCH_STRIDE;
-    const start = ((line & this.setMask) >>> 0) * this.ways;
+    const tag = Math.floor(pa / LINE_BYTES);
+    const start = ((tag & this.setMask) >>> 0) * this.ways;
     for (let i = start; i < start + this.ways; i++) if (this.tags[i] === tag) this.tags[i] = -1;
   }
 
-  /** Empties the cache in constant time, all but every 64th time. */
+  /** Empties the cache as at power-on. The replacement pointers, too, must not remember what was. */
   reset(): void {
-    this.epoch++;
-    if (this.epoch === EPOCHS) {
-      this.epoch = 0;
-      this.tags.fill(-1);
+    const { used, usedCount, tags, next, ways } = this;
+    if (usedCount > used.length) {
+      tags.fill(-1);
+      next.fill(0);
+    } else {
+      for (let i = 0; i < usedCount; i++) {
+        tags[used[i]!] = -1;
+        next[Math.floor(used[i]! / ways)] = 0;
+      }
     }
-    // The replacement pointers must not remember the run before, or a reset machine would differ from a new one.
-    this.next.fill(0);
+    this.usedCount = 0;
   }
 }

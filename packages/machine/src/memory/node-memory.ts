@@ -29,6 +29,8 @@ export interface SharedNodeMemory {
   readonly arena: Uint32Array;
   readonly directory: Int32Array;
   readonly text: TextRegion | null;
+  /** What {@link NodeMemory.changes} says. */
+  readonly changes: readonly number[] | null;
 }
 
 /** What a rollback needs. */
@@ -60,16 +62,7 @@ class UndoLog {
 }
 
 /** Ascending indices of the words of text that were stored to. */
-const wordsOf = ({ cells }: UndoLog): readonly number[] => {
-  const ascending = new Int32Array(cells).sort();
-  const words: number[] = [];
-  let last = -1;
-  for (const cell of ascending) {
-    if (cell !== last) words.push(cell >> 1);
-    last = cell;
-  }
-  return words;
-};
+const wordsOf = ({ cells }: UndoLog): number[] => [...new Set(cells)].sort((x, y) => x - y).map((cell) => cell >> 1);
 
 /**
  * One node's DRAM: the physical range [base, base + bytes). It is sparse: a directory maps 64 KiB frames to places in one
@@ -104,7 +97,7 @@ export class NodeMemory implements WordMemory {
   /** This memory as plain data; see {@link attach}. */
   share(): SharedNodeMemory {
     const { base, bytes, arena, directory, text } = this;
-    return { base, bytes, arena, directory, text };
+    return { base, bytes, arena, directory, text, changes: this.changes() };
   }
 
   /** The memory that {@link share} described, for reading. */
@@ -214,6 +207,22 @@ export class NodeMemory implements WordMemory {
   }
 
   /**
+   * What differs from the checkpoint outside the text region: numbers that are the same for the same memory. Null: there is no
+   * checkpoint.
+   */
+  changes(): readonly number[] | null {
+    const { undo, arena } = this;
+    if (undo === null) return null;
+    const before = new Map<number, number>();
+    for (let i = undo.places.length - 1; i >= 0; i--) before.set(undo.places[i]!, undo.olds[i]!);
+    const changes = [...undo.frames, -1];
+    for (const [place, old] of [...before].sort(([x], [y]) => x - y)) {
+      if (arena[place] !== old) changes.push(place, arena[place]!);
+    }
+    return changes;
+  }
+
+  /**
    * Ascending indices of the words of the text region that may differ from the image since the checkpoint; null if all may,
    * or if there is no checkpoint.
    */
@@ -310,6 +319,21 @@ export class NodeMemory implements WordMemory {
     for (let i = 0; i < 16; i++) {
       out[at + 2 * i] = this.load32(pa + 4 * i);
       out[at + 2 * i + 1] = 0;
+    }
+  }
+
+  /** Stores a line of text, 16 words and 16 numbers in pairs. What stands there already is not stored again. */
+  writeLine(pa: number, line: Uint32Array): void {
+    const region = this.textAt(pa);
+    assert(region !== null, 'a line of text');
+    const { cells } = region;
+    const first = ((pa - region.base) >>> 2) * 2;
+    for (let i = 0; i < 32; i += 2) {
+      const cell = first + i;
+      if (cells[cell] === line[i] && cells[cell + 1] === line[i + 1]) continue;
+      cells[cell] = line[i]!;
+      cells[cell + 1] = line[i + 1]!;
+      this.undo?.cells.push(cell);
     }
   }
 

@@ -75,11 +75,11 @@ export const unpackMemory = (packed: PackedMemory, image: Uint32Array): SharedNo
   arena.set(packed.arena);
   const directory = new Int32Array(new SharedArrayBuffer(4 * packed.directoryLength));
   for (const [place, i] of packed.at.entries()) directory[i] = packed.frames[place]!;
-  if (text === null) return { base, bytes, arena, directory, text };
+  if (text === null) return { base, bytes, arena, directory, text, changes: null };
   const cells = new Uint32Array(new SharedArrayBuffer(8 * image.length));
   for (let i = 0; i < image.length; i++) cells[2 * i] = image[i]!;
   for (const [place, i] of text.at.entries()) cells.set(text.cells.subarray(2 * place, 2 * place + 2), 2 * i);
-  return { base, bytes, arena, directory, text: { base: text.base, bytes: text.bytes, cells } };
+  return { base, bytes, arena, directory, text: { base: text.base, bytes: text.bytes, cells }, changes: null };
 };
 
 export const packReport = (spec: MachineSpec, report: ThreadReport): PackedReport => {
