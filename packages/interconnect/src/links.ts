@@ -7,7 +7,7 @@ import { linkDelayPs, type Stall, stallsOfLink } from './schedule.ts';
  * never overtakes an earlier one of the same link. All links of a machine together are `nodes + 1` objects of this class.
  */
 export class Links {
-  private readonly last: Float64Array;
+  private readonly last: number[];
   private readonly jitter: readonly Random[];
   private readonly scale1024: number;
   private readonly latencies: Latencies;
@@ -23,13 +23,19 @@ export class Links {
     jitterScale: number,
     schedule: readonly Stall[] | null = null,
   ) {
-    const stalls =
-      schedule === null ? [] : Array.from({ length: processes }, (_, to) => stallsOfLink(schedule, from, to));
+    const stalls: (readonly Stall[] | null)[] = [];
+    const jitter: Random[] = [];
+    const last: number[] = [];
+    for (let to = 0; to < processes; to++) {
+      if (schedule !== null) stalls.push(stallsOfLink(schedule, from, to));
+      jitter.push(new Random(seed, 'jitter', from * 256 + to));
+      last.push(0);
+    }
     this.stalls = stalls.some((list) => list !== null) ? stalls : null;
     this.latencies = latencies;
-    this.last = new Float64Array(processes);
+    this.last = last;
     this.scale1024 = Math.round(jitterScale * 1024);
-    this.jitter = Array.from({ length: processes }, (_, to) => new Random(seed, 'jitter', from * 256 + to));
+    this.jitter = jitter;
   }
 
   /**
@@ -44,11 +50,5 @@ export class Links {
     const arrival = Math.max(time + delay, this.last[to]!);
     this.last[to] = arrival;
     return arrival as Instant;
-  }
-
-  /** As at power-on, for another seed. */
-  reset(from: number, seed: number): void {
-    this.last.fill(0);
-    for (const [to, random] of this.jitter.entries()) random.reseed(seed, 'jitter', from * 256 + to);
   }
 }

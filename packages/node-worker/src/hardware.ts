@@ -110,6 +110,9 @@ export class NodeHardware {
   readonly llc: TagCache;
   /** What EL2 compares a core with. */
   readonly scratchRegisters: CpuRegisters = new CpuRegisters();
+  /** Room for a line that is looked at and then forgotten, and for one whose maintenance is checked. */
+  readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
+  readonly checkedLine: Uint32Array = new Uint32Array(LINE_CELLS);
   private readonly lines: Uint32Array[] = [];
   private linesTaken = 0;
   /** As boot leaves them; new objects after every reset. */

@@ -63,7 +63,7 @@ export { type Finding, type GroupLog, Observations, type WordLog } from './obser
 export { addWord, dropWord } from './page-hash.ts';
 export { type CopyChanges, type NodeCounts, type NodeReport, reportOf } from './report.ts';
 export type { ScrubCounts } from './scrubber.ts';
-export type { KernelText, MachineSpec, Strategy, WorkloadSpec } from './spec.ts';
+export { isSameMachine, type KernelText, type MachineSpec, type Strategy, type WorkloadSpec } from './spec.ts';
 export { buildStage1, FIXMAP_ATTRS, type Stage1Map } from './stage1-map.ts';
 export { type PageState, TextPages } from './text-pages.ts';
 export { SERVED_L1I, SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, SERVED_SHARED, Vcpu } from './vcpu.ts';

@@ -18,15 +18,16 @@ export class Maintenance {
   private readonly answersEarly: boolean;
   private readonly hasVmids: boolean;
   private readonly editBugs: { readonly wrongIpa: boolean; readonly noDsb: boolean; readonly noTlbi: boolean } | null;
-  private readonly checkedLine = new Uint32Array(LINE_CELLS);
+  private readonly checkedLine: Uint32Array;
 
   constructor(node: NodeProcess) {
     this.node = node;
+    this.checkedLine = node.hardware.checkedLine;
     const { bugs } = node.spec;
     this.answersEarly = bugs.includes('15');
     this.hasVmids = hasVmids(bugs);
-    const edits = { wrongIpa: bugs.includes('14'), noDsb: bugs.includes('27'), noTlbi: bugs.includes('28') };
-    this.editBugs = Object.values(edits).includes(true) ? edits : null;
+    const [wrongIpa, noDsb, noTlbi] = [bugs.includes('14'), bugs.includes('27'), bugs.includes('28')];
+    this.editBugs = wrongIpa || noDsb || noTlbi ? { wrongIpa, noDsb, noTlbi } : null;
   }
 
   /** Issues a broadcast operation from core `cpu`; a {@link dsb} must follow. Takes effect on the core itself at once. */

@@ -176,7 +176,7 @@ export class Mmu {
     const tables = cpu.stage1Tables[level + 1]!;
     const index = tables.lookup(va);
     if (index < 0) return null;
-    this.known.lo = tables.to[index]! % 0x1_0000_0000;
+    this.known.lo = tables.to[index]! >>> 0;
     this.known.hi = Math.floor(tables.to[index]! / 0x1_0000_0000);
     return this.known;
   }

@@ -16,7 +16,6 @@ import {
   type HostStage2,
   type Latencies,
   LINE_BYTES,
-  LINE_CELLS,
   type NodeMemory,
   resolveOperation,
 } from '@numalab/machine';
@@ -131,7 +130,7 @@ export class NodeProcess extends link.Process {
   readonly scrubber: Scrubber | null;
   readonly watch: WatchMap;
   readonly tableOps: TableWatcher | null;
-  readonly scratchLine: Uint32Array = new Uint32Array(LINE_CELLS);
+  readonly scratchLine: Uint32Array;
   readonly synchronisations: Synchronisation[] = [];
   readonly comparisons: Comparison[] = [];
   readonly directStores: DirectStore[] = [];
@@ -167,6 +166,7 @@ export class NodeProcess extends link.Process {
     this.latencies = hardware.latencies;
     this.links = new link.Links(this.latencies, id, spec.nodes + 1, spec.seed, spec.jitter, spec.schedule);
     this.memory = hardware.memory;
+    this.scratchLine = hardware.scratchLine;
     this.stage1 = hardware.stage1;
     this.tables = hardware.tables;
     this.tableOps = hardware.watcher;

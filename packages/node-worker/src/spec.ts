@@ -108,3 +108,23 @@ export interface MachineSpec {
   /** Who gets less time than it could; null: nobody. */
   readonly schedule: readonly Stall[] | null;
 }
+
+/** What a seed decides. */
+const OF_SEED: ReadonlySet<string> = new Set([
+  'seed',
+  'writers',
+  'workload',
+  'faults',
+  'schedule',
+  'protocol',
+  'guarantee',
+]);
+
+/** Whether two specs differ in nothing but what a seed decides: whether they are of one machine, which is used again. */
+export const isSameMachine = (one: MachineSpec, other: MachineSpec): boolean => {
+  for (const key in other) {
+    // In this order, because most are the same, and this is asked for each of a million runs.
+    if (one[key as keyof MachineSpec] !== other[key as keyof MachineSpec] && !OF_SEED.has(key)) return false;
+  }
+  return true;
+};

@@ -18,6 +18,7 @@ import {
   LINE_BYTES,
   LINE_CELLS,
   literalOffset,
+  sizeOfShift,
 } from '@numalab/machine';
 import { kernelWords } from './boot.ts';
 import type { NodeProcess } from './node.ts';
@@ -252,7 +253,7 @@ export class Walk {
 
   /** The translation of `offset` for execution becomes the core's micro entry. */
   private keepTranslation(cpu: Vcpu, offset: number): void {
-    const bytes = 2 ** cpu.translatedShift;
+    const bytes = sizeOfShift(cpu.translatedShift);
     const into = cpu.translatedPa % bytes;
     cpu.microFrom = offset - into;
     cpu.microEnd = cpu.microFrom + bytes;

@@ -1,5 +1,5 @@
 import { decodeStage2Config, GRANULES, NodeMemory, type Stage2Config } from '@numalab/machine';
-import { type Finding, layOut, type MachineSpec, type NodeReport } from '@numalab/node-worker';
+import { type Finding, layOut, type MachineLayout, type MachineSpec, type NodeReport } from '@numalab/node-worker';
 import {
   checkTables,
   type DesignatedCopy,
@@ -8,9 +8,78 @@ import {
   type TableMemo,
 } from '../tables/index.ts';
 
+/** What EL2 has taken from the host: pools, replicas, holes. */
+const donatedRanges = (spec: MachineSpec, layout: MachineLayout): DonatedRange[] => {
+  const donated: DonatedRange[] = [];
+  for (let node = 0; node < spec.nodes; node++) {
+    const pool = layout.poolPa[node]!;
+    donated.push({ start: pool, end: pool + layout.poolBytes, what: `the pool of node ${node}` });
+    if (node === 0) continue;
+    const start = layout.copyPa[node]!;
+    const end = start + layout.spanEnd - layout.spanStart;
+    donated.push({ start, end, what: `the replica of node ${node}` });
+  }
+  for (const { kind, start, end } of spec.kernel.ranges) {
+    const { imageIpa } = layout;
+    if (kind === 'hole') donated.push({ start: imageIpa + start, end: imageIpa + end, what: 'a hole' });
+  }
+  return donated;
+};
+
+/** Which copy a node's tables should map for each part of the replicated text. */
+const designatedCopies = (spec: MachineSpec, layout: MachineLayout, { id, pages }: NodeReport): DesignatedCopy[] => {
+  const pageBytes = GRANULES[spec.granule].bytes;
+  const copies: DesignatedCopy[] = [];
+  const add = (from: number, to: number, node: number): void => {
+    const pa = layout.copyPa[node]! + from - layout.spanStart;
+    copies.push({ start: layout.imageIpa + from, end: layout.imageIpa + to, pa });
+  };
+  for (const { start, end, kind } of spec.kernel.ranges) {
+    if (kind === 'hole') continue;
+    const node = kind === 'shared' ? 0 : id;
+    let from = start;
+    for (const { page, state } of pages) {
+      const at = page * pageBytes;
+      if (at < start || at >= end) continue;
+      if (at > from) add(from, at, node);
+      if (state === 'primary') add(at, at + pageBytes, 0);
+      from = at + pageBytes;
+    }
+    if (from < end) add(from, end, node);
+  }
+  return copies;
+};
+
+/** The ranges are derived from the layout here once more, not asked of the code that built the tables. */
+const expectationsOf = (
+  spec: MachineSpec,
+  nodes: readonly NodeReport[],
+  configOf: (node: number, ...registers: Parameters<typeof decodeStage2Config>) => Stage2Config,
+): TableExpectations => {
+  const layout = layOut(spec);
+  const { imageIpa, poolPa, poolPages, copyPa, spanStart, spanEnd } = layout;
+  const pageBytes = GRANULES[spec.granule].bytes;
+  const text = spec.kernel.ranges.filter((range) => range.kind !== 'hole');
+  return {
+    nodes: nodes.map(({ id, memory, tables }) => ({
+      node: id,
+      memory: NodeMemory.attach(memory),
+      config: configOf(id, tables!.vtcr, tables!.vttbr, tables!.paMax),
+      pools: [{ start: poolPa[id]!, end: poolPa[id]! + poolPages * pageBytes }],
+      pagesUsed: tables!.usedPages,
+    })),
+    text: text.map(({ start, end }) => ({ start: imageIpa + start, end: imageIpa + end })),
+    designated: nodes.map((node) => designatedCopies(spec, layout, node)),
+    replicas: nodes
+      .slice(1)
+      .map(({ id }) => ({ node: id, start: copyPa[id]!, end: copyPa[id]! + spanEnd - spanStart })),
+    donated: donatedRanges(spec, layout),
+  };
+};
+
 /**
- * Puts T1 to T3 and T6 to the tables as a run left them, and collects what the watchers of T4 found. The ranges are derived
- * from the layout here once more, not asked of the code that built the tables. `memo` saves judging the same tables again.
+ * Puts T1 to T3 and T6 to the tables as a run left them, and collects what the watchers of T4 found. `memo` saves judging the same
+ * tables again.
  */
 export const judgeTables = (
   spec: MachineSpec,
@@ -18,71 +87,18 @@ export const judgeTables = (
   memo: TableMemo | null = null,
 ): { findings: Finding[]; evidence: Record<string, number> } => {
   if (spec.strategy !== 'stage2') return { findings: [], evidence: {} };
-  const layout = layOut(spec);
-  const page = GRANULES[spec.granule].bytes;
-  const ipaOf = (offset: number): number => layout.imageIpa + offset;
-  const text = spec.kernel.ranges.filter((range) => range.kind !== 'hole');
-  const donated: DonatedRange[] = [];
-  const replicas: { node: number; start: number; end: number }[] = [];
-  for (let node = 0; node < spec.nodes; node++) {
-    const pool = layout.poolPa[node]!;
-    donated.push({ start: pool, end: pool + layout.poolBytes, what: `the pool of node ${node}` });
-    if (node === 0) continue;
-    const start = layout.copyPa[node]!;
-    const end = start + layout.spanEnd - layout.spanStart;
-    replicas.push({ node, start, end });
-    donated.push({ start, end, what: `the replica of node ${node}` });
-  }
-  for (const { kind, start, end } of spec.kernel.ranges) {
-    if (kind === 'hole') donated.push({ start: ipaOf(start), end: ipaOf(end), what: 'a hole' });
-  }
-  const designated = nodes.map(({ id, pages }) =>
-    text.flatMap(({ start, end, kind }): DesignatedCopy[] => {
-      const copy = (from: number, to: number, node: number): DesignatedCopy => {
-        const pa = layout.copyPa[node]! + from - layout.spanStart;
-        return { start: ipaOf(from), end: ipaOf(to), pa };
-      };
-      const copies: DesignatedCopy[] = [];
-      let from = start;
-      for (const { page: number, state } of pages) {
-        const at = number * page;
-        if (at < start || at >= end) continue;
-        if (at > from) copies.push(copy(from, at, kind === 'shared' ? 0 : id));
-        if (state === 'primary') copies.push(copy(at, at + page, 0));
-        from = at + page;
-      }
-      if (from < end) copies.push(copy(from, end, kind === 'shared' ? 0 : id));
-      return copies;
-    }),
-  );
-  const configOf = (id: number, ...registers: Parameters<typeof decodeStage2Config>): Stage2Config =>
-    memo?.configOf(id, ...registers) ?? decodeStage2Config(...registers);
-  const expected: TableExpectations = {
-    nodes: nodes.map(({ id, memory, tables }) => ({
-      node: id,
-      memory: NodeMemory.attach(memory),
-      config: configOf(id, tables!.vtcr, tables!.vttbr, tables!.paMax),
-      pools: [{ start: layout.poolPa[id]!, end: layout.poolPa[id]! + layout.poolPages * page }],
-      pagesUsed: tables!.usedPages,
-    })),
-    text: text.map(({ start, end }) => ({ start: ipaOf(start), end: ipaOf(end) })),
-    designated,
-    replicas,
-    donated,
-  };
   const found =
     memo === null
-      ? checkTables(expected)
-      : memo.check(
-          expected,
-          nodes.map(({ memory }) => memory),
-        );
-  const edits = nodes.reduce((sum, node) => sum + node.tableEdits, 0);
-  const cached = nodes.reduce((sum, node) => sum + node.translationsChecked, 0);
-  const pages = nodes.reduce((sum, node) => sum + node.tables!.usedPages, 0);
-  const findings = [...found, ...nodes.flatMap((node) => node.tableFindings)];
-  return {
-    findings: findings.map(({ id, message }) => ({ id, message, timePs: 0 })),
-    evidence: { T1: pages, T2: pages, T3: donated.length * nodes.length, T4: edits, T5: cached, T6: pages },
-  };
+      ? checkTables(expectationsOf(spec, nodes, (_node, ...registers) => decodeStage2Config(...registers)))
+      : memo.check(spec, nodes, () => expectationsOf(spec, nodes, (...registers) => memo.configOf(...registers)));
+  const findings: Finding[] = found.map(({ id, message }) => ({ id, message, timePs: 0 }));
+  let [pages, edits, cached] = [0, 0, 0];
+  for (const { tables, tableEdits, tableFindings, translationsChecked } of nodes) {
+    for (const { id, message } of tableFindings) findings.push({ id, message, timePs: 0 });
+    pages += tables!.usedPages;
+    edits += tableEdits;
+    cached += translationsChecked;
+  }
+  const donated = nodes.length * donatedRanges(spec, layOut(spec)).length;
+  return { findings, evidence: { T1: pages, T2: pages, T3: donated, T4: edits, T5: cached, T6: pages } };
 };

@@ -1,30 +1,38 @@
-import { decodeStage2Config, type SharedNodeMemory, type Stage2Config } from '@numalab/machine';
+import { decodeStage2Config, type Stage2Config } from '@numalab/machine';
+import { isSameMachine, type MachineSpec, type NodeReport } from '@numalab/node-worker';
 import { checkTables, type TableExpectations } from './check-tables.ts';
 import type { TableFinding } from './finding.ts';
 
-/** Whether two values are the same plain data. Arrays of memory are the same only if they are one. */
-const isSame = (x: unknown, y: unknown): boolean => {
-  if (x === y) return true;
-  if (typeof x !== 'object' || typeof y !== 'object' || x === null || y === null || ArrayBuffer.isView(x)) return false;
-  if (Array.isArray(x)) {
-    if (!Array.isArray(y) || x.length !== y.length) return false;
-    for (let i = 0; i < x.length; i++) if (!isSame(x[i], y[i])) return false;
-    return true;
-  }
-  const [before, after] = [x as Readonly<Record<string, unknown>>, y as Readonly<Record<string, unknown>>];
-  for (const key in before) if (!isSame(before[key], after[key])) return false;
-  for (const key in after) if (!(key in before)) return false;
+const areEqual = (x: readonly number[] | null, y: readonly number[] | null): boolean => {
+  if (x === null || y === null || x.length !== y.length) return false;
+  for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false;
   return true;
 };
 
+/** What of a node's report a judgement of its tables hangs on. */
+type Tables = Pick<NodeReport, 'memory' | 'tables' | 'pages'>;
+
 /**
- * Remembers the last tables that were judged: most runs of a hunt leave the same, and comparing them costs a fiftieth of judging them.
- * Exact: a judgement reads registers and memory outside the text, and of two memories that went back to one checkpoint and
- * differ from it in the same words, all words are the same.
+ * Whether two nodes left the same tables: the same registers, and memories that went back to one checkpoint, which is known by its
+ * arena, and differ from it in the same words. A node with pages that are mapped otherwise than others is never the same.
+ */
+const isSameNode = (x: Tables, y: Tables): boolean =>
+  x.memory.arena === y.memory.arena &&
+  x.pages.length === 0 &&
+  y.pages.length === 0 &&
+  x.tables?.vtcr === y.tables?.vtcr &&
+  x.tables?.vttbr === y.tables?.vttbr &&
+  x.tables?.paMax === y.tables?.paMax &&
+  x.tables?.usedPages === y.tables?.usedPages &&
+  areEqual(x.memory.changes, y.memory.changes);
+
+/**
+ * Remembers the last tables that were judged: most runs of a hunt leave the same, and comparing them costs next to nothing beside
+ * judging them. Exact: a judgement reads the machine, registers and memory outside the text, and all of these are compared.
  */
 export class TableMemo {
-  /** What the tables that were judged last hung on; null: nothing is known of them. */
-  private judged: unknown = null;
+  private spec: MachineSpec | null = null;
+  private nodes: readonly Tables[] = [];
   private found: readonly TableFinding[] = [];
   private readonly configs: Stage2Config[] = [];
   /** Judgements that were taken from memory. */
@@ -40,21 +48,20 @@ export class TableMemo {
     return config;
   }
 
-  /** What {@link checkTables} finds in tables that lie in `memories`, a memory for each node. */
-  check(expected: TableExpectations, memories: readonly SharedNodeMemory[]): readonly TableFinding[] {
-    const { nodes, ...rest } = expected;
-    // A checkpoint is known by its arena, which is one and the same from reset to reset.
-    const known = [
-      nodes.map(({ node, pools, pagesUsed, config }) => [node, pools, pagesUsed, config]),
-      memories.map(({ arena, changes }) => [arena, changes]),
-      rest,
-    ];
-    if (isSame(known, this.judged)) {
+  /** What {@link checkTables} finds in the tables that a run of `spec` left on `nodes`. */
+  check(spec: MachineSpec, nodes: readonly NodeReport[], expected: () => TableExpectations): readonly TableFinding[] {
+    if (this.spec !== null && isSameMachine(this.spec, spec) && this.areSame(nodes)) {
       this.hits++;
       return this.found;
     }
-    this.found = checkTables(expected);
-    this.judged = memories.every(({ changes }) => changes !== null) ? known : null;
+    this.found = checkTables(expected());
+    this.spec = spec;
+    this.nodes = nodes.map(({ memory, tables, pages }) => ({ memory, tables, pages }));
     return this.found;
+  }
+
+  private areSame(nodes: readonly NodeReport[]): boolean {
+    for (let i = 0; i < nodes.length; i++) if (!isSameNode(this.nodes[i]!, nodes[i]!)) return false;
+    return true;
   }
 }

@@ -39,6 +39,8 @@ const markWatched = (map: Uint8Array, writers: readonly WriterSpec[]): void =>
 
 /** Makes the map of the writers `from` that of the writers `to`. Costs what they write, not what the image is. */
 export const remarkWatched = (map: Uint8Array, from: readonly WriterSpec[], to: readonly WriterSpec[]): void => {
-  forEachStore(from, (offset, bytes) => map.fill(0, offset >> 4, ((offset + bytes - 1) >> 4) + 1));
+  forEachStore(from, (offset, bytes) => {
+    for (let group = offset >> 4; group <= (offset + bytes - 1) >> 4; group++) map[group] = 0;
+  });
   markWatched(map, to);
 };

@@ -52,12 +52,18 @@ export interface DescriptorFormat {
   readonly lpa: boolean;
 }
 
+/** Powers of two by their logarithm: `**` with a variable exponent calls the mathematics library. */
+const POWERS: Float64Array = Float64Array.from({ length: 64 }, (_, shift) => 2 ** shift);
+
+/** Size in bytes of what `shift` address bits tell apart. */
+export const sizeOfShift = (shift: number): number => POWERS[shift]!;
+
 /** Position of the lowest address bit that one entry at `level` (-1..3) resolves: the manual's lsb(L). */
 export const levelShift = (granule: Granule, level: number): number =>
   granule.shift + granule.stride * (LAST_LEVEL - level);
 
 /** Bytes that one entry at `level` maps. */
-export const levelBytes = (granule: Granule, level: number): number => 2 ** levelShift(granule, level);
+export const levelBytes = (granule: Granule, level: number): number => sizeOfShift(levelShift(granule, level));
 
 /** Whether a descriptor `...01` at `level` is a block; if not, it is invalid. True for levels above the last only. */
 export const blockAllowed = (

@@ -1,3 +1,5 @@
+import { sizeOfShift } from '../arm/granule.ts';
+
 /** Permission bits of a cached translation. */
 export const TLB_READ = 1;
 export const TLB_WRITE = 2;
@@ -6,8 +8,8 @@ export const TLB_EXECUTE = 4;
 /** A cached translation may be as small as 4 KiB and as large as 4 TiB: one class for every power of two between. */
 const MIN_SHIFT = 12;
 const CLASSES = 31;
-/** Sizes by their logarithm: `**` with a variable exponent calls the mathematics library. */
-const SIZES: Float64Array = Float64Array.from({ length: MIN_SHIFT + CLASSES }, (_, shift) => 2 ** shift);
+/** Insertions that are remembered, beyond which emptying clears all. */
+const REMEMBERED = 64;
 
 /**
  * A TLB: translations of power-of-two sizes from one address to another, 4-way, one array for all sizes. Two uses: combined
@@ -33,8 +35,9 @@ export class Tlb {
     return this.count;
   }
 
-  /** Something was inserted since the last reset. */
-  private used = false;
+  /** Places filled since the last reset, so that emptying costs what was used. */
+  private readonly places = new Int32Array(REMEMBERED);
+  private filled = 0;
 
   constructor(entries: number) {
     let sets = 1;
@@ -48,7 +51,7 @@ export class Tlb {
   }
 
   private static set(page: number, mask: number): number {
-    const low = (page % 0x1_0000_0000) | 0;
+    const low = page | 0;
     return ((low ^ (low >>> 7)) & mask) >>> 0;
   }
 
@@ -58,7 +61,7 @@ export class Tlb {
     while (classes !== 0) {
       const bit = 31 - Math.clz32(classes & -classes);
       classes &= classes - 1;
-      const size = SIZES[bit + MIN_SHIFT]!;
+      const size = sizeOfShift(bit + MIN_SHIFT);
       const page = Math.floor(address / size);
       const start = page * size;
       const set = Tlb.set(page, this.setMask) * 4;
@@ -69,18 +72,19 @@ export class Tlb {
 
   /** Adds a translation of `2^shift` bytes; both addresses are rounded down to it. */
   insert(from: number, to: number, shift: number, permissions: number): void {
-    this.insertValue(from, to - (to % SIZES[shift]!), shift, permissions);
+    this.insertValue(from, to - (to % sizeOfShift(shift)), shift, permissions);
   }
 
   /** Like {@link insert}, for anything that belongs to an address range: `value` is kept as it is. */
   insertValue(from: number, value: number, shift: number, permissions = 0): void {
-    const size = SIZES[shift]!;
+    const size = sizeOfShift(shift);
     const page = Math.floor(from / size);
     const set = Tlb.set(page, this.setMask);
     const way = this.next[set]!;
-    this.used = true;
     this.next[set] = (way + 1) & 3;
     const index = set * 4 + way;
+    if (this.filled < REMEMBERED) this.places[this.filled] = index;
+    this.filled++;
     if (this.from[index]! >= 0) this.drop(index);
     this.from[index] = page * size;
     this.to[index] = value;
@@ -105,17 +109,20 @@ export class Tlb {
   /** Removes all entries. */
   invalidateAll(): void {
     if (this.count === 0) return;
-    this.from.fill(-1);
-    this.perClass.fill(0);
+    const { places, filled, from, perClass } = this;
+    if (filled > places.length) from.fill(-1);
+    else for (let i = 0; i < filled; i++) from[places[i]!] = -1;
+    for (let cls = 0; cls < CLASSES; cls++) perClass[cls] = 0;
     this.classMask = 0;
     this.count = 0;
   }
 
   /** As at power-on. */
   reset(): void {
-    if (!this.used) return;
-    this.used = false;
     this.invalidateAll();
-    this.next.fill(0);
+    const { places, filled, next } = this;
+    if (filled > places.length) next.fill(0);
+    else for (let i = 0; i < filled; i++) next[places[i]! >> 2] = 0;
+    this.filled = 0;
   }
 }
