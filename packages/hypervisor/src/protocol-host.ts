@@ -1,4 +1,4 @@
-import { type Duration, InputError, type Instant, InternalError, type Step, TaskRun, WAIT } from '@numalab/base';
+import { type Duration, InputError, type Instant, InternalError, Queue, type Step, TaskRun, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { type Latencies, LINE_BYTES } from '@numalab/machine';
 import { layOut, type MachineLayout, type MachineSpec, pagesOfWrite, type Wire } from '@numalab/node-worker';
@@ -55,7 +55,7 @@ export class ProtocolHost implements HypervisorContext {
   private readonly relays: boolean;
   private readonly port: HostPort;
   /** What has happened and is not handled yet. Whoever looks at a host from outside cannot look into a function. */
-  private readonly agenda: { readonly event: unknown; readonly handler: () => Steps | undefined }[] = [];
+  private readonly agenda = new Queue<{ readonly event: unknown; readonly handler: () => Steps | undefined }>();
   private running: TaskRun | null = null;
   private blocked = false;
   private pendingOperations = 0;

@@ -1,4 +1,4 @@
-import { type Instant, NEVER } from '@numalab/base';
+import { type Instant, NEVER, Queue } from '@numalab/base';
 import { checksumOf } from './checksum.ts';
 
 /** What travels between two sessions. */
@@ -98,11 +98,9 @@ export class Session {
   private backOff = 1;
   /** The gap that was repaired last, so that each is repaired once at once. */
   private filled = 0;
-  private readonly unacknowledged: Outgoing[] = [];
-  private readonly backlog: Outgoing[] = [];
+  private readonly unacknowledged = new Queue<Outgoing>();
+  private readonly backlog = new Queue<Outgoing>();
   private readonly early = new Map<number, Frame>();
-  /** How often it has begun anew. */
-  private lives = 0;
   /** Frames sent a second time, dropped as repeated or stale, and dropped as damaged. */
   retransmitted = 0;
   dropped = 0;
@@ -225,10 +223,10 @@ export class Session {
 
   /** Hands up the next frame. False: there is no room. */
   private offer({ kind, a, b, body, sequence }: Frame, at: Instant): boolean {
-    const { lives } = this;
+    const { epoch, peer } = this;
     if (!this.port.deliver(kind, a, b, body, at)) return false;
-    // A message may restart the session.
-    if (this.lives === lives) this.delivered = sequence;
+    // A message may restart the session, or end it.
+    if (this.epoch === epoch && this.peer === peer && this.isOpen) this.delivered = sequence;
     return true;
   }
 
@@ -239,7 +237,7 @@ export class Session {
       this.arm(at);
       if (this.peer === 0) this.hello(at);
       for (let i = 0; i < this.unacknowledged.length && i < BURST; i++)
-        this.transmit(this.unacknowledged[i]!, true, at);
+        this.transmit(this.unacknowledged.at(i)!, true, at);
     }
     if (at >= this.oweAcknowledgement) this.acknowledge(at);
     const next = Math.min(this.retransmitAt, this.oweAcknowledgement) as Instant;
@@ -255,14 +253,14 @@ export class Session {
     if (acknowledged > this.acknowledged) {
       this.acknowledged = acknowledged;
       this.backOff = 1;
-      while (this.unacknowledged.length > 0 && this.unacknowledged[0]!.sequence <= acknowledged) {
+      while (this.unacknowledged.length > 0 && this.unacknowledged.at(0)!.sequence <= acknowledged) {
         this.unacknowledged.shift();
       }
       // The timer's moment only moves back here; the wake-up asked for earlier finds nothing to do and asks again.
       this.retransmitAt = this.unacknowledged.length === 0 ? NEVER : ((at + this.times.retransmitTicks) as Instant);
       this.fillWindow(at);
     }
-    const first = this.unacknowledged[0];
+    const first = this.unacknowledged.at(0);
     if (!gap || first === undefined || first.sequence !== acknowledged + 1 || this.filled === first.sequence) return;
     this.filled = first.sequence;
     this.transmit(first, true, at);
@@ -313,7 +311,6 @@ export class Session {
   }
 
   private forget(): void {
-    this.lives++;
     this.nextSequence = 1;
     this.delivered = 0;
     this.acknowledged = 0;
@@ -321,8 +318,8 @@ export class Session {
     this.retransmitAt = NEVER;
     this.backOff = 1;
     this.filled = 0;
-    this.unacknowledged.length = 0;
-    this.backlog.length = 0;
+    this.unacknowledged.clear();
+    this.backlog.clear();
     this.early.clear();
   }
 }

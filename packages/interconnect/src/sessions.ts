@@ -43,7 +43,8 @@ export class Sessions implements SessionLayer {
   private readonly tally: TallyKeeper | null;
   private readonly times: SessionTimes;
   private readonly sessions = new Map<number, Session>();
-  private readonly wakes = new Map<number, Instant>();
+  /** By peer: when its session wants {@link timeout}. */
+  private readonly wakes: Instant[] = [];
 
   /** `faults` are what happens to frames on the way out, if anything does; then frames carry checksums. `bugs`: known ones. */
   constructor(host: SessionHost, faults: LinkFaults | null, tally: TallyKeeper | null, bugs: readonly string[] = []) {
@@ -64,6 +65,7 @@ export class Sessions implements SessionLayer {
 
   private open(peer: number): Session {
     const { host, faults, tally, wakes } = this;
+    while (wakes.length <= peer) wakes.push(NEVER);
     return new Session(
       {
         transmit: (frame, at) => {
@@ -77,8 +79,8 @@ export class Sessions implements SessionLayer {
         },
         deliver: (kind, a, b, body, at) => host.take(peer, kind, a, b, body, at),
         wakeAt: (at) => {
-          if (at >= (wakes.get(peer) ?? NEVER)) return;
-          wakes.set(peer, at);
+          if (at >= wakes[peer]!) return;
+          wakes[peer] = at;
           host.timerAt(at, peer);
         },
         restarted: (epoch, at) => host.restarted(peer, epoch, at),
@@ -98,9 +100,9 @@ export class Sessions implements SessionLayer {
 
   /** A wake-up that was asked for and then overtaken by an earlier one has no say; one that was put off comes late. */
   timeout(peer: number, at: Instant): void {
-    const wake = this.wakes.get(peer);
-    if (wake === undefined || at < wake) return;
-    this.wakes.delete(peer);
+    const wake = this.wakes[peer] ?? NEVER;
+    if (wake === NEVER || at < wake) return;
+    this.wakes[peer] = NEVER;
     this.with(peer).timeout(at);
   }
 
@@ -126,7 +128,7 @@ export class Sessions implements SessionLayer {
   }
 
   restart(epoch: number, peers: readonly number[], at: Instant): void {
-    this.wakes.clear();
+    this.wakes.fill(NEVER);
     for (const session of this.sessions.values()) session.close();
     for (const peer of peers) this.with(peer).restart(epoch, at);
   }

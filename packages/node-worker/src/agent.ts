@@ -1,4 +1,4 @@
-import { type Duration, InputError, type Instant, type Step, WAIT } from '@numalab/base';
+import { type Duration, InputError, type Instant, Queue, type Step, WAIT } from '@numalab/base';
 import { LINE_BYTES } from '@numalab/machine';
 import type { CopyName, NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
 import type { AgentCpu, AgentHost } from './agent-host.ts';
@@ -32,7 +32,7 @@ export class Agent implements NodeContext {
   /** Counts the hypervisors that this agent has worked for, and its own lives; and which of them the running event is of. */
   private generation = 0;
   private running = 0;
-  private readonly inbox: Event[] = [];
+  private readonly inbox = new Queue<Event>();
   /** What is being handled. */
   current: unknown = null;
   private busy = false;
@@ -147,7 +147,7 @@ export class Agent implements NodeContext {
   /** The hypervisor has begun anew: a fresh half, and nothing left to do but what is under way. */
   renew(): void {
     this.generation++;
-    this.inbox.length = 0;
+    this.inbox.clear();
     this.half = this.makeHalf();
   }
 

@@ -9,6 +9,8 @@ import { SERVED_L2, SERVED_LLC, SERVED_LOCAL, SERVED_REMOTE, type Vcpu } from '.
 /** Lines that may be dirty at once before the oldest is written back (CTR_EL0.IDC = 0). */
 const DIRTY_LINES = 64;
 
+const NOBODY: readonly number[] = [];
+
 interface PendingStore {
   readonly requester: number;
   readonly core: number;
@@ -27,7 +29,7 @@ export class Coherence {
   /** Contents of other nodes' lines in this node's last-level cache. */
   private readonly remoteLines = new Map<number, Uint32Array>();
   /** Who may hold a line of this node's memory. */
-  private readonly sharers = new Map<number, Set<number>>();
+  private readonly sharers = new Map<number, number[]>();
   /** Lines stored to that instruction fetches do not see yet (CTR_EL0.IDC = 0). */
   private readonly dirty = new Map<number, Uint32Array>();
   private readonly pending = new Map<number, PendingStore>();
@@ -84,12 +86,9 @@ export class Coherence {
 
   /** The home's side of {@link request}. */
   onReadLine(from: number, pa: number, core: number, at: number): void {
-    let sharers = this.sharers.get(pa);
-    if (sharers === undefined) {
-      sharers = new Set();
-      this.sharers.set(pa, sharers);
-    }
-    sharers.add(from);
+    const sharers = this.sharers.get(pa);
+    if (sharers === undefined) this.sharers.set(pa, [from]);
+    else if (!sharers.includes(from)) sharers.push(from);
     const line = this.node.hardware.takeLine();
     this.readLine(pa, line, 0, false);
     this.node.sendMemory(from, link.LINE, pa, core, 0, line, at);
@@ -111,9 +110,23 @@ export class Coherence {
     }
   }
 
+  /** {@link access} if the line at `pa` is here; -1: {@link load32} must wait for it. */
+  tryAccess(cpu: Vcpu, pa: number): number {
+    return this.isPresent(pa) ? this.access(cpu, pa) : -1;
+  }
+
+  /** The aligned word at `pa`, whose line must be present; the whole line is in the node's `scratchLine`. */
+  word(cpu: Vcpu, pa: number): number {
+    const line = this.node.scratchLine;
+    this.readLine(pa, line, 0, false);
+    const cell = ((pa % LINE_BYTES) >>> 2) * 2;
+    cpu.replyNumber = line[cell + 1]!;
+    return line[cell]!;
+  }
+
   /**
    * Loads the aligned word at `pa` for core `cpu`, waiting for another node if need be. Leaves the number beside it in
-   * `cpu.replyNumber`.
+   * `cpu.replyNumber`, and the line in `scratchLine`.
    */
   *load32(cpu: Vcpu, pa: number): Step<number> {
     let remote = false;
@@ -124,12 +137,7 @@ export class Coherence {
     }
     if (!remote) yield this.access(cpu, pa);
     // The line may have been dropped while the access took its time.
-    if (!this.isPresent(pa)) return yield* this.load32(cpu, pa);
-    const line = this.node.scratchLine;
-    this.readLine(pa, line, 0, false);
-    const cell = ((pa % LINE_BYTES) >>> 2) * 2;
-    cpu.replyNumber = line[cell + 1]!;
-    return line[cell]!;
+    return this.isPresent(pa) ? this.word(cpu, pa) : yield* this.load32(cpu, pa);
   }
 
   /**
@@ -157,7 +165,7 @@ export class Coherence {
     const line = pa - (pa % LINE_BYTES);
     const sharers = this.sharers.get(line);
     this.sharers.delete(line);
-    const targets = sharers === undefined ? [] : [...sharers].sort((x, y) => x - y);
+    const targets = sharers === undefined ? NOBODY : sharers.sort((x, y) => x - y);
     if (this.node.spec.dic) for (const cpu of this.node.cpus) this.node.dropInstructionLine(cpu, pa);
     if (targets.length === 0) {
       this.node.sendMemory(from, link.STORED, pa, core, assigned, null, at);

@@ -166,7 +166,8 @@ export class CoreCpu implements KernelCpu {
     const parts = Math.floor(va / page) === Math.floor(last / page) ? [va] : [va, last - (last % page)];
     const pas: number[] = [];
     for (const part of parts) {
-      const fault = yield* this.translate(part);
+      const isHit = node.mmu.hit(cpu, part, ACCESS_WRITE) && (cpu.translatedPermissions & TLB_WRITE) !== 0;
+      const fault = isHit ? 0 : ((yield node.mmu.translate(cpu, part, ACCESS_WRITE)) as number);
       if (fault > 0) {
         cpu.faults++;
         return cpu.faultStage2 ? ((yield node.el2.storeAbort(cpu, access, part, fault)) as number) : -1;
@@ -176,12 +177,6 @@ export class CoreCpu implements KernelCpu {
     }
     yield this.performNatively(parts, pas);
     return EMULATED;
-  }
-
-  private *translate(va: number): Step<number> {
-    const { node, cpu } = this;
-    if (node.mmu.hit(cpu, va, ACCESS_WRITE) && (cpu.translatedPermissions & TLB_WRITE) !== 0) return 0;
-    return yield* node.mmu.translate(cpu, va, ACCESS_WRITE);
   }
 
   /** Nothing trapped: reads the words around, lets the core execute, stores what changed. */

@@ -20,6 +20,7 @@ import { layOut, type MachineLayout } from './layout.ts';
 import type { MachineSpec } from './spec.ts';
 import { buildStage1, type Stage1Map } from './stage1-map.ts';
 import type { Vcpu } from './vcpu.ts';
+import { FetchGroup } from './vcpu.ts';
 
 /** What the cores of a node have cached of their translations, and what VAs mean: for the judge of T5. */
 export interface TranslatingNode {
@@ -68,6 +69,9 @@ export class CoreHardware {
   readonly stage1Tables: readonly Tlb[];
   /** Where the stage-2 table of a level is, by IPA, at level + 1. */
   readonly stage2Tables: readonly Tlb[];
+  /** The two groups that were fetched last, and ahead of that. Whoever uses them empties them first. */
+  readonly fetchBuffer: readonly [FetchGroup, FetchGroup] = [new FetchGroup(), new FetchGroup()];
+  private stack: Int32Array = new Int32Array(0);
 
   constructor({ caches }: LatencyProfile) {
     this.l1i = new InstructionCache(caches.l1i.bytes, caches.l1i.ways);
@@ -76,6 +80,12 @@ export class CoreHardware {
     this.stage2Leaves = new Tlb(caches.walkCacheEntries[0]);
     this.stage1Tables = Array.from({ length: 5 }, () => new Tlb(16));
     this.stage2Tables = Array.from({ length: 5 }, () => new Tlb(16));
+  }
+
+  /** Room for `depth` return addresses, contents undefined. */
+  callStack(depth: number): Int32Array {
+    if (this.stack.length !== depth) this.stack = new Int32Array(depth);
+    return this.stack;
   }
 
   /** As at power-on. */

@@ -49,13 +49,13 @@ export class Mmu {
   *access(cpu: Vcpu, va: number, access: number): Step<boolean> {
     for (let faults = 0; ; faults++) {
       if (this.hit(cpu, va, access)) return true;
-      const status = yield* this.translate(cpu, va, access);
+      const status = (yield this.translate(cpu, va, access)) as number;
       if (status === 0) return true;
       if (status === TRY_AGAIN) continue;
       cpu.faults++;
       if (!cpu.faultStage2) return false;
       if (faults >= FAULTS_BOUND) return this.node.giveUpAccess(cpu, cpu.faultIpa);
-      if (!(yield* this.node.el2.abort(cpu, va, access, status))) return false;
+      if (!(yield this.node.el2.abort(cpu, va, access, status))) return false;
     }
   }
 
@@ -88,6 +88,7 @@ export class Mmu {
    */
   *translate(cpu: Vcpu, va: number, access: number): Step<number> {
     const walk = this.node.hardware.cores[cpu.core]!.walk;
+    const { coherence } = this.node;
     const { config } = this.node.stage1;
     const { invalidations } = cpu;
     cpu.walks++;
@@ -114,7 +115,11 @@ export class Mmu {
         return fault;
       }
       this.countStage1Read(cpu, pa);
-      const lo = yield* this.node.coherence.load32(cpu, pa);
+      const cost = coherence.tryAccess(cpu, pa);
+      if (cost >= 0) yield cost;
+      // The line may have been dropped while the access took its time.
+      const isHere = cost >= 0 && coherence.isPresent(pa);
+      const lo = isHere ? coherence.word(cpu, pa) : ((yield coherence.load32(cpu, pa)) as number);
       const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;
       status = walk.feed(lo, hi);
       // A TLBI that came meanwhile covers this walk: what it read may be old, and must enter neither walk cache nor TLB.
@@ -247,6 +252,7 @@ export class Mmu {
    * stage 2 faults on its walk, and `cpu.faultStage2` and `faultIpa` say so.
    */
   *addressTranslate(cpu: Vcpu, va: number, access: number = ACCESS_READ): Step<number> {
+    const { coherence } = this.node;
     const walk = this.node.hardware.cores[cpu.core]!.el2Walk;
     cpu.faultStage2 = false;
     let status = walk.begin(this.node.stage1.config, va);
@@ -258,7 +264,10 @@ export class Mmu {
       }
       const pa = this.stage2Pa;
       if (this.cost > 0) yield this.takeCost();
-      const lo = yield* this.node.coherence.load32(cpu, pa);
+      const cost = coherence.tryAccess(cpu, pa);
+      if (cost >= 0) yield cost;
+      const isHere = cost >= 0 && coherence.isPresent(pa);
+      const lo = isHere ? coherence.word(cpu, pa) : ((yield coherence.load32(cpu, pa)) as number);
       const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;
       status = walk.feed(lo, hi);
     }

@@ -1,4 +1,4 @@
-import { Digest, Random, type Resumable, type Task } from '@numalab/base';
+import { Digest, Queue, Random, type Resumable, type Task } from '@numalab/base';
 import { type CpuRegisters, ExclusiveMonitor, type InstructionCache, type TagCache, type Tlb } from '@numalab/machine';
 import type { CoreHardware } from './hardware.ts';
 
@@ -55,7 +55,7 @@ export class Vcpu {
   suspended: Resumable | null = null;
   task: Resumable | null = null;
   /** Tasks that begin when the current one ends. */
-  readonly taskQueue: (() => Task)[] = [];
+  readonly taskQueue: Queue<() => Task> = new Queue();
 
   readonly registers: CpuRegisters;
   readonly monitor: ExclusiveMonitor = new ExclusiveMonitor();
@@ -75,8 +75,8 @@ export class Vcpu {
   patience = 0;
   /** The running walk's current span ends here. */
   activeUntil = 0;
-  current: FetchGroup = new FetchGroup();
-  ahead: FetchGroup = new FetchGroup();
+  current: FetchGroup;
+  ahead: FetchGroup;
   /** Translation of the group fetched last: offsets [microFrom, microEnd) from `_text` lie at PA microTo. */
   microFrom = 0;
   microEnd = -1;
@@ -153,7 +153,9 @@ export class Vcpu {
   constructor(cpu: number, core: number, seed: number, hardware: CoreHardware, callDepth: number) {
     this.cpu = cpu;
     this.core = core;
-    this.callStack = new Int32Array(callDepth);
+    this.callStack = hardware.callStack(callDepth);
+    [this.current, this.ahead] = hardware.fetchBuffer;
+    this.synchroniseContext();
     this.random = new Random(seed, 'walk', cpu);
     this.registers = hardware.registers;
     this.l1i = hardware.l1i;
@@ -182,7 +184,7 @@ export class Vcpu {
   /** The core forgets what it was running: EL2's agent alone. */
   abandonTask(): void {
     this.task = null;
-    this.taskQueue.length = 0;
+    this.taskQueue.clear();
     this.mode = MODE_WALK;
     this.time = Infinity;
     this.blocked = false;

@@ -209,7 +209,7 @@ export class Walk {
   *fetchSlowly(cpu: Vcpu, offset: number): Task {
     const { node } = this;
     const issue = cpu.time;
-    if (!(yield* node.mmu.access(cpu, node.spec.kernel.linkVa + offset, ACCESS_EXECUTE))) {
+    if (!(yield node.mmu.access(cpu, node.spec.kernel.linkVa + offset, ACCESS_EXECUTE))) {
       this.leave(cpu);
       return;
     }
@@ -370,7 +370,7 @@ export class Walk {
     const { node } = this;
     const issue = cpu.time;
     const va = node.spec.kernel.linkVa + offset;
-    if (!node.mmu.hit(cpu, va, ACCESS_READ) && !(yield* node.mmu.access(cpu, va, ACCESS_READ))) return 0;
+    if (!node.mmu.hit(cpu, va, ACCESS_READ) && !(yield node.mmu.access(cpu, va, ACCESS_READ))) return 0;
     const pa = cpu.translatedPa - (cpu.translatedPa % 4);
     cpu.loads++;
     if (!node.coherence.isPresent(pa)) cpu.loadsRemote++;

@@ -42,10 +42,10 @@ export class InlineMachine {
   spec: MachineSpec;
   private readonly windowPs: number;
   private readonly lookahead: Float64Array | null;
-  private readonly limits: Float64Array;
+  /** Before which moment each process has done everything. */
+  private readonly done: Float64Array;
   /** When each process acts next. */
   private readonly next: Float64Array;
-  private readonly senders: Process[] = [];
 
   /** `windowDivisor` shortens the windows, which must change nothing. */
   constructor(
@@ -66,7 +66,7 @@ export class InlineMachine {
     this.next = Float64Array.from(this.processes, (process) => process.nextTime());
     this.windowPs = this.hypervisor.latencies.minLinkPs() / windowDivisor;
     this.lookahead = lookaheadMatrix(spec, this.hypervisor.latencies, windowDivisor);
-    this.limits = new Float64Array(this.processes.length);
+    this.done = new Float64Array(this.processes.length);
     this.bootMs = performance.now() - started;
   }
 
@@ -84,7 +84,7 @@ export class InlineMachine {
    */
   reset(spec: MachineSpec, protocol: Protocol, watch: WatchMap): void {
     const started = performance.now();
-    assert(isSameMachine(this.spec, spec), 'a machine is reset for what differs in what a seed decides alone');
+    assert(isSameMachine(this.spec, spec), 'a machine is reset for another seed of the same scenario');
     this.spec = spec;
     for (const hardware of this.hardware) hardware.reset();
     this.nodes = this.hardware.map(
@@ -95,7 +95,7 @@ export class InlineMachine {
     this.processes = [...this.nodes, this.hypervisor];
     for (const [i, process] of this.processes.entries()) this.next[i] = process.nextTime();
     this.windows = 0;
-    this.senders.length = 0;
+    this.done.fill(0);
     this.bootMs = performance.now() - started;
   }
 
@@ -106,19 +106,22 @@ export class InlineMachine {
     this.next[id] = node.nextTime();
   }
 
-  /** Runs one window. False when nothing is left to happen. */
+  /**
+   * Runs one window: lets the process that acts next act until the moment from which on others could have their say. False when
+   * nothing is left to happen.
+   */
   window(): boolean {
-    const { processes, next, limits } = this;
-    if (!this.setLimits()) return false;
+    const { next } = this;
+    let first = 0;
+    for (let i = 1; i < next.length; i++) if (next[i]! < next[first]!) first = i;
+    if (next[first] === Infinity) return false;
     this.windows++;
-    for (let i = 0; i < next.length; i++) {
-      if (next[i]! >= limits[i]!) continue;
-      const process = processes[i]!;
-      process.step(limits[i] as Instant);
-      next[i] = process.nextTime();
-      if (process.outbox.length > 0) this.senders.push(process);
-    }
-    while (this.senders.length > 0) this.deliver(this.senders.pop()!.outbox);
+    const process = this.processes[first]!;
+    const limit = this.limitOf(first);
+    process.step(limit as Instant);
+    this.done[first] = limit;
+    next[first] = process.nextTime();
+    if (process.outbox.length > 0) this.deliver(process.outbox);
     return true;
   }
 
@@ -137,34 +140,26 @@ export class InlineMachine {
     return isForeign(protocol) ? withDeadline(piece, () => loopsForEver(protocol)) : piece();
   }
 
-  /** Until when each process knows all that can reach it. False if nobody has anything left to do. */
-  private setLimits(): boolean {
-    const { next, limits, lookahead } = this;
+  /** Until when process `to`, which acts next of all, knows everything that can reach it. */
+  private limitOf(to: number): number {
+    const { next, lookahead } = this;
     const count = next.length;
-    let first = Infinity;
-    for (let i = 0; i < count; i++) if (next[i]! < first) first = next[i]!;
-    if (first === Infinity) return false;
-    // Written out, here and below: to fill an array so short costs more than all the rest.
-    const bound = lookahead === null ? first + this.windowPs : Infinity;
-    for (let i = 0; i < count; i++) limits[i] = bound;
-    if (lookahead === null) return true;
-    for (let from = 0, at = 0; from < count; from++) {
-      const time = next[from]!;
-      for (let to = 0; to < count; to++, at++) {
-        const reach = time + lookahead[at]!;
-        if (reach < limits[to]!) limits[to] = reach;
-      }
+    if (lookahead === null) return next[to]! + this.windowPs;
+    let limit = Infinity;
+    for (let from = 0, at = to; from < count; from++, at += count) {
+      const reach = next[from]! + lookahead[at]!;
+      if (reach < limit) limit = reach;
     }
-    return true;
+    return limit;
   }
 
   private deliver(outbox: Message[]): void {
-    const { processes, next, limits } = this;
+    const { processes, next, done } = this;
     // Last first, which changes nothing: whoever receives them has an order for them. Setting an array's length is slow.
     while (outbox.length > 0) {
       const message = outbox.pop()!;
       const { to, time } = message;
-      if (time < limits[to]!) {
+      if (time < done[to]!) {
         throw new InternalError(`message ${message.kind} from ${message.from} arrives in a window that has passed`);
       }
       processes[to]!.receive(message);

@@ -1,3 +1,5 @@
+import { Queue } from '@numalab/base';
+
 /** Numbers for texts: equal texts, and no others, have equal numbers. So nothing that is told apart by them can collide. */
 export class Interner<Value = string> {
   private readonly numbers = new Map<string, number>();
@@ -54,7 +56,7 @@ const writeObject = (value: object, skip: ReadonlySet<string>, seen: Set<object>
       out.push(',');
     }
     out.push(')');
-  } else if (Array.isArray(value) || ArrayBuffer.isView(value) || value instanceof Set) {
+  } else if (Array.isArray(value) || ArrayBuffer.isView(value) || value instanceof Set || value instanceof Queue) {
     out.push('[');
     for (const entry of value as Iterable<unknown>) {
       write(entry, skip, seen, out);

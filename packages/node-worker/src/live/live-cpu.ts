@@ -1,4 +1,4 @@
-import { Random, type Task, type TaskRun } from '@numalab/base';
+import { Queue, Random, type Task, type TaskRun } from '@numalab/base';
 import {
   CpuRegisters,
   EmulatedStore,
@@ -94,7 +94,7 @@ export class LiveCpu {
   patience = 0;
 
   task: TaskRun | null = null;
-  readonly taskQueue: (() => Task)[] = [];
+  readonly taskQueue: Queue<() => Task> = new Queue();
   /** Its task can go on. */
   ready = false;
   /** Its task waits for something in shared memory, and looks at it every turn. */
