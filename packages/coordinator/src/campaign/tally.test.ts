@@ -75,6 +75,7 @@ describe('a cause', () => {
 
   it('differs for another rule and for other words', () => {
     expect(causeOf('R1', 'node 1 lost it')).not.toBe(causeOf('R2', 'node 1 lost it'));
+    expect(causeOf('R1', 'lost '.repeat(80))).toMatch(/^R1: lost .{190,200}…$/);
     expect(causeOf('R1', 'node 1 lost it')).not.toBe(causeOf('R1', 'node 1 has it'));
     expect(causeOf('T4', 'TLBI at stage2')).toContain('stage2');
   });
