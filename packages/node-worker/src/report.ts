@@ -98,22 +98,43 @@ export interface NodeReport {
   readonly faults: FaultTally;
 }
 
-const sum = (node: NodeProcess, pick: (cpu: NodeProcess['cpus'][number]) => number): number =>
-  node.cpus.reduce((total, cpu) => total + pick(cpu), 0);
+/** What is counted per core. */
+const NO_COUNTS = {
+  fetches: 0,
+  served: [] as number[],
+  fetchPs: 0,
+  activePs: 0,
+  loads: 0,
+  loadsRemote: 0,
+  walks: 0,
+  walkReads: 0,
+  walkReadsLocal: 0,
+  walkReadsRemote: 0,
+  stage1Remote: 0,
+  faults: 0,
+};
+
+const coreCounts = (node: NodeProcess): Pick<NodeCounts, keyof typeof NO_COUNTS> => {
+  const counts = { ...NO_COUNTS, served: [0, 0, 0, 0, 0, 0] };
+  for (const cpu of node.cpus) {
+    counts.fetches += cpu.fetchedWords;
+    for (let i = 0; i < counts.served.length; i++) counts.served[i]! += cpu.served[i]!;
+    counts.fetchPs += cpu.fetchTicks;
+    counts.activePs += cpu.activeTicks;
+    counts.loads += cpu.loads;
+    counts.loadsRemote += cpu.loadsRemote;
+    counts.walks += cpu.walks;
+    counts.walkReads += cpu.walkReads;
+    counts.walkReadsLocal += cpu.walkReadsLocal;
+    counts.walkReadsRemote += cpu.walkReadsRemote;
+    counts.stage1Remote += cpu.stage1Remote;
+    counts.faults += cpu.faults;
+  }
+  return counts;
+};
 
 const countsOf = (node: NodeProcess): NodeCounts => ({
-  fetches: sum(node, (cpu) => cpu.fetchedWords),
-  served: [0, 1, 2, 3, 4, 5].map((i) => sum(node, (cpu) => cpu.served[i]!)),
-  fetchPs: sum(node, (cpu) => cpu.fetchTicks),
-  activePs: sum(node, (cpu) => cpu.activeTicks),
-  loads: sum(node, (cpu) => cpu.loads),
-  loadsRemote: sum(node, (cpu) => cpu.loadsRemote),
-  walks: sum(node, (cpu) => cpu.walks),
-  walkReads: sum(node, (cpu) => cpu.walkReads),
-  walkReadsLocal: sum(node, (cpu) => cpu.walkReadsLocal),
-  walkReadsRemote: sum(node, (cpu) => cpu.walkReadsRemote),
-  stage1Remote: sum(node, (cpu) => cpu.stage1Remote),
-  faults: sum(node, (cpu) => cpu.faults),
+  ...coreCounts(node),
   lazyFaults: node.el2.lazyFaults,
   injected: node.el2.injected,
   tlbis: node.maintenance.tlbis,

@@ -63,7 +63,7 @@ export class FunctionPicker {
   private readonly total: number;
   /** The network permutes [0, 2^(2 × half)); ranks that leave the range of functions go through it again. */
   private readonly half: number;
-  private readonly keys: Int32Array;
+  private readonly keys: readonly number[];
 
   constructor({ kernel, workload, writers, seed }: MachineSpec) {
     const { functions } = kernel;
@@ -74,7 +74,9 @@ export class FunctionPicker {
     this.sums = weightSums(functions.length, workload.zipf);
     this.total = this.sums[functions.length - 1]!;
     this.half = Math.max(1, Math.ceil((32 - Math.clz32(functions.length - 1)) / 2));
-    this.keys = Int32Array.from({ length: ROUNDS }, () => random.next());
+    const keys: number[] = [];
+    for (let i = 0; i < ROUNDS; i++) keys.push(random.next() | 0);
+    this.keys = keys;
   }
 
   /** Offset of a function from `_text`. */

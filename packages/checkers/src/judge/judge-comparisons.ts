@@ -24,20 +24,18 @@ export const judgeComparisons = (
     earliest[i] = after === undefined || versions[i]!.end < after.end ? versions[i]! : after;
   }
   for (const { cpu, issue, end, value, number, expected } of comparisons) {
-    const who = `CPU ${cpu} loaded ${place(word)} from ${ns(issue)} to ${ns(end)} to compare it before patching`;
-    const report = (message: string): void => {
-      findings.push({ id: 'K1', message, timePs: end });
+    const report = (why: string, what: string): void => {
+      const who = `CPU ${cpu} loaded ${place(word)} from ${ns(issue)} to ${ns(end)} to compare it before patching`;
+      findings.push({ id: 'K1', message: `${why}${who} and found ${what}`, timePs: end });
     };
     const index = versionIndex(versions, number);
     const missed = earliest[index + 1];
     if (index < 0 || versions[index]!.value !== value || versions[index]!.begin > end) {
-      report(`${who} and found ${hex(value)} of write ${number}, which the order did not hold there`);
+      report('', `${hex(value)} of write ${number}, which the order did not hold there`);
     } else if (missed !== undefined && missed.end < issue) {
-      report(`write ${missed.number} had ended at ${ns(missed.end)}, and ${who} and found write ${number}`);
+      report(`write ${missed.number} had ended at ${ns(missed.end)}, and `, `write ${number}`);
     } else if (expected >= 0 && versions.every((version) => version.number === 0 || writerOf(version.number) === cpu)) {
-      report(
-        `${who} and found ${hex(value)} of write ${number} where its own last write should have left ${hex(expected)}`,
-      );
+      report('', `${hex(value)} of write ${number} where its own last write should have left ${hex(expected)}`);
     }
   }
   return findings;

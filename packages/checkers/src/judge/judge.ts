@@ -87,8 +87,8 @@ const findingsOf = (
   level: readonly Finding[],
 ): { readonly found: ReadonlyMap<string, readonly Finding[]>; readonly tests: Readonly<Record<string, number>> } => {
   const { nodes, interrupted, tableFindings } = input;
-  const of = (id: string): Finding[] => nodes.flatMap((node) => node.findings.filter((finding) => finding.id === id));
-  const ofTables = (id: string): Finding[] => tableFindings.filter((finding) => finding.id === id);
+  const known = [...nodes.flatMap((node) => node.findings), ...tableFindings];
+  const of = (id: string): Finding[] => (known.length === 0 ? [] : known.filter((finding) => finding.id === id));
   const progress = interrupted ? { findings: [], tests: 0 } : judgeProgress(nodes, input.hypervisor);
   const found = new Map<string, readonly Finding[]>([
     ['R1', replicas.findings],
@@ -100,9 +100,9 @@ const findingsOf = (
     ['X1', fetches.late],
     ['K1', fetches.comparisons],
     ['E1', [...of('E1'), ...judgeStores(nodes, writes)]],
-    ...['T1', 'T2', 'T3', 'T4', 'T5', 'T6'].map((id): [string, Finding[]] => [id, [...of(id), ...ofTables(id)]]),
+    ...['T1', 'T2', 'T3', 'T4', 'T5', 'T6'].map((id): [string, Finding[]] => [id, of(id)]),
     ['L1', progress.findings],
-    ['M1', [...of('M1'), ...ofTables('M1'), ...judgePools(nodes)]],
+    ['M1', [...of('M1'), ...judgePools(nodes)]],
   ]);
   const { evidence } = fetches;
   const tests = {
