@@ -1,5 +1,6 @@
 export * from './address.ts';
 export * from './bits.ts';
+export * from './collect.ts';
 export * from './errors.ts';
 export * from './hash.ts';
 export * from './queue.ts';

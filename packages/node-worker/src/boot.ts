@@ -161,12 +161,11 @@ const hostOf = (editor: Stage2Editor, spec: MachineSpec, layout: MachineLayout):
 
 /** New software over tables that are there already, in `memory` under `config` with pages from `pool`. */
 export const reopenTables = (
-  { config, pool, walker }: BootedTables,
+  { config, pool, walker, host }: BootedTables,
   spec: MachineSpec,
-  layout: MachineLayout,
   memory: ConstructorParameters<typeof Stage2Editor>[0],
   observer: TableObserver,
 ): BootedTables => {
   const editor = new Stage2Editor(memory, config, pool, observer, spec.bugs);
-  return { config, pool, editor, host: hostOf(editor, spec, layout), walker };
+  return { config, pool, editor, host: new HostStage2(editor, host), walker };
 };

@@ -187,6 +187,6 @@ export class NodeHardware {
     if (this.tables === null) return;
     this.tables.pool.restore(pool!);
     const observer = this.watcher?.observer ?? NO_OBSERVER;
-    this.tables = reopenTables(this.tables, this.spec, this.layout, this.memory, observer);
+    this.tables = reopenTables(this.tables, this.spec, this.memory, observer);
   }
 }

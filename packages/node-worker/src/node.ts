@@ -1,4 +1,5 @@
 import {
+  collect,
   Digest,
   type Instant,
   NEVER,
@@ -220,7 +221,7 @@ export class NodeProcess extends link.Process {
   }
 
   private pausesOf(schedule: readonly link.Stall[] | null): readonly (link.Pauses | null)[] | null {
-    const pauses = this.cpus.map(({ core }) =>
+    const pauses = collect(this.cpus, ({ core }) =>
       core === this.spec.coresPerNode
         ? link.pausesOfEl2(schedule, this.id)
         : link.pausesOfCore(schedule, this.id, core),

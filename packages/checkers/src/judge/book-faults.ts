@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import {
   type FaultCounts,
   type FaultKind,
@@ -125,7 +126,7 @@ export const bookFaults = (
   }
   const isStuck = judgement.violations.some(({ id }) => id === 'L1');
   const hangs = left.some(({ id }) => id === 'L1');
-  const faults = plan.faults.map((fault): FaultResult => {
+  const faults = collect(plan.faults, (fault): FaultResult => {
     const { name, kind, survivable } = fault;
     const counts = tally.get(name) ?? { fired: 0, detected: 0, repaired: 0, firstPs: -1 };
     const broke = [...(broken.get(name) ?? [])].sort();

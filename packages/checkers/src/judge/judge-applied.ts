@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import {
   APPLY_COPY,
   APPLY_PRIMARY,
@@ -26,7 +27,7 @@ export class WritePages {
   readonly byPage: Map<number, number[]> = new Map();
 
   constructor(spec: MachineSpec, writes: readonly Pick<Write, 'word' | 'words'>[]) {
-    this.pagesOf = writes.map((write) => pagesOfWrite(spec, write));
+    this.pagesOf = collect(writes, (write) => pagesOfWrite(spec, write));
     for (const [i, pages] of this.pagesOf.entries()) {
       for (const page of pages) {
         const list = this.byPage.get(page);

@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import type { Comparison, Finding, NodeReport, Synchronisation, WordLog } from '@numalab/node-worker';
 import type { Budget } from './budget.ts';
 import { byWord } from './by-word.ts';
@@ -45,9 +46,9 @@ export const judgeFetches = (
   budget: Budget,
 ): FetchJudgement => {
   const versionsOf = versionsByWord(writes, valueAtBoot);
-  const logs: Map<number, WordLog[]> = byWord(nodes.map((node) => node.words));
-  const syncs: Map<number, Synchronisation[]> = byWord(nodes.map((node) => node.synchronisations));
-  const compared: Map<number, Comparison[]> = byWord(nodes.map((node) => node.comparisons));
+  const logs: Map<number, WordLog[]> = byWord(collect(nodes, (node) => node.words));
+  const syncs: Map<number, Synchronisation[]> = byWord(collect(nodes, (node) => node.synchronisations));
+  const compared: Map<number, Comparison[]> = byWord(collect(nodes, (node) => node.comparisons));
   const shortest = new Shortest();
   const invented: Finding[] = [];
   const late: Finding[] = [];

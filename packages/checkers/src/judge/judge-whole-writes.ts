@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import type { Finding, GroupLog } from '@numalab/node-worker';
 import { ns, place, writer } from './counter-example.ts';
 import { type Sight, versionIndex } from './judge-word.ts';
@@ -72,7 +73,7 @@ const aroundOf = (sights: readonly Sight[]): Around => {
     const before = last[i - 1];
     last[i] = before === undefined || sight.lastIssue > before.lastIssue ? sight : before;
   }
-  return { versions: sights.map(({ version }) => version), first, last };
+  return { versions: collect(sights, ({ version }) => version), first, last };
 };
 
 /** One write against fetches of its words one after the other; `around` is of its words. Returns the tests made. */
@@ -82,7 +83,7 @@ const tornFetches = (
   writerOf: WholeWrites['writerOf'],
   findings: Finding[],
 ): number => {
-  const at = around.map((of) => (of === null ? -1 : versionIndex(of.versions, number)));
+  const at = collect(around, (of) => (of === null ? -1 : versionIndex(of.versions, number)));
   let tests = 0;
   for (let i = 0; i < words.length; i++) {
     const first = at[i]! < 0 ? undefined : around[i]!.first[at[i]!];
@@ -126,7 +127,7 @@ export const judgeWholeWrites = (
   for (const write of input.writes) {
     if (write.words.length < 2) continue;
     if (findings.length < KEPT) {
-      const around = write.words.map((_, i) => aroundAt(write.word + i));
+      const around = collect(write.words, (_, i) => aroundAt(write.word + i));
       tests += tornFetches(write, around, input.writerOf, findings);
     }
     const last = write.word + write.words.length - 1;

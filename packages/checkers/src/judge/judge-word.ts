@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import type { WordLog } from '@numalab/node-worker';
 import { type FetchSeen, hex, place, Shortest } from './counter-example.ts';
 import type { Version } from './timeline.ts';
@@ -82,7 +83,7 @@ const gather = (
   logs: readonly WordLog[],
   invented: Invented[],
 ): Sight[] => {
-  const sights = versions.map(sightOf);
+  const sights = collect(versions, sightOf);
   for (const log of logs) {
     for (let i = 0; i < log.numbers.length; i++) {
       const sight = sights[versionIndex(versions, log.numbers[i]!)];

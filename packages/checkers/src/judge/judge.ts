@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import type { HypervisorReport } from '@numalab/hypervisor';
 import type { Finding, MachineSpec, NodeReport } from '@numalab/node-worker';
 import { GUARANTEES, type Guarantee } from '@numalab/protocols';
@@ -129,7 +130,7 @@ export const judgeLogs = (
   if (spec.strategy === 'none') return [];
   const byPage = new WritePages(spec, writes);
   const copies = spec.strategy === 'stage1' ? nodes.slice(1) : nodes;
-  return copies.map(({ id, applied }) => judgeApplied(id, applied, byPage, !interrupted));
+  return collect(copies, ({ id, applied }) => judgeApplied(id, applied, byPage, !interrupted));
 };
 
 /**
@@ -168,7 +169,7 @@ export const judge = (input: JudgeInput): Judgement => {
   // A run without writes holds what it declares vacuously.
   const held = writes.length === 0 ? declared : strongestHeld(refuted, evidence, minEvidence, unjudged);
   const { found, tests } = findingsOf(input, writes, fetches, applied, replicas, brokenLevel(declared, refuted));
-  const rules = RULES.map(({ id, says, doesNotVerify }): RuleResult => {
+  const rules = collect(RULES, ({ id, says, doesNotVerify }): RuleResult => {
     const findings = found.get(id)!;
     const count = id === 'R5' ? (declared === null ? 0 : evidence[declared]) : (tests[id as keyof typeof tests] ?? 0);
     return {

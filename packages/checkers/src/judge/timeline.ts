@@ -1,3 +1,4 @@
+import { collect } from '@numalab/base';
 import type { HypervisorReport } from '@numalab/hypervisor';
 import type { MachineSpec, NodeReport } from '@numalab/node-worker';
 
@@ -44,7 +45,7 @@ export const timedWrites = (
   }
   const ends = new Map<number, number>();
   for (const node of nodes) for (const { number, end } of node.times) ends.set(number, end);
-  return hypervisor.journal.map(({ write, begin, core }) => ({
+  return collect(hypervisor.journal, ({ write, begin, core }) => ({
     number: write.number,
     word: write.word,
     words: write.words,

@@ -1,4 +1,4 @@
-import { assert, type Instant, InternalError, type Task } from '@numalab/base';
+import { assert, collect, type Instant, InternalError, type Task } from '@numalab/base';
 import { HypervisorProcess, type HypervisorReport, hypervisorReportOf } from '@numalab/hypervisor';
 import type { Message, Process } from '@numalab/interconnect';
 import {
@@ -11,7 +11,7 @@ import {
   type TableWatcherFactory,
   type WatchMap,
 } from '@numalab/node-worker';
-import type { Protocol } from '@numalab/protocols';
+import type { NodeHalf, Protocol } from '@numalab/protocols';
 import { withDeadline } from './deadline.ts';
 import { lookaheadMatrix } from './lookahead.ts';
 import { isForeign, loopsForEver } from './protocol-ref.ts';
@@ -58,9 +58,7 @@ export class InlineMachine {
     const started = performance.now();
     this.spec = spec;
     this.hardware = Array.from({ length: spec.nodes }, (_, id) => new NodeHardware(id, spec, watcherOf));
-    this.nodes = this.hardware.map(
-      (hardware) => new NodeProcess(hardware, spec, () => protocol.node(spec.bugs), watch),
-    );
+    this.nodes = this.makeNodes(spec, protocol, watch);
     this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs));
     this.processes = [...this.nodes, this.hypervisor];
     this.next = Float64Array.from(this.processes, (process) => process.nextTime());
@@ -68,6 +66,11 @@ export class InlineMachine {
     this.lookahead = lookaheadMatrix(spec, this.hypervisor.latencies, windowDivisor);
     this.done = new Float64Array(this.processes.length);
     this.bootMs = performance.now() - started;
+  }
+
+  private makeNodes(spec: MachineSpec, protocol: Protocol, watch: WatchMap): NodeProcess[] {
+    const makeHalf = (): NodeHalf => protocol.node(spec.bugs);
+    return collect(this.hardware, (hardware) => new NodeProcess(hardware, spec, makeHalf, watch));
   }
 
   /**
@@ -87,9 +90,7 @@ export class InlineMachine {
     assert(isSameMachine(this.spec, spec), 'a machine is reset for another seed of the same scenario');
     this.spec = spec;
     for (const hardware of this.hardware) hardware.reset();
-    this.nodes = this.hardware.map(
-      (hardware) => new NodeProcess(hardware, spec, () => protocol.node(spec.bugs), watch),
-    );
+    this.nodes = this.makeNodes(spec, protocol, watch);
     const { latencies } = this.hypervisor;
     this.hypervisor = new HypervisorProcess(spec, () => protocol.hypervisor(spec.bugs), latencies);
     this.processes = [...this.nodes, this.hypervisor];
@@ -203,7 +204,7 @@ export class InlineMachine {
 
   private leave(wallMs: number, interrupted: boolean, figures: boolean): RawRun {
     return {
-      nodes: this.nodes.map((node) => reportOf(node, figures)),
+      nodes: collect(this.nodes, (node) => reportOf(node, figures)),
       hypervisor: hypervisorReportOf(this.hypervisor),
       endPs: Math.max(...this.nodes.map((node) => node.time)),
       windows: this.windows,

@@ -1,4 +1,4 @@
-import { assert, InputError } from '@numalab/base';
+import { assert, collect, InputError } from '@numalab/base';
 import type { Stall } from '@numalab/interconnect';
 import {
   type KernelImage,
@@ -208,7 +208,7 @@ const planWriters = (
 ): readonly WriterSpec[] => {
   const { machine, workload } = scenario;
   const vcpus = machine.nodes * machine.coresPerNode;
-  const plans = scenario.kernel.writers.map((writer, index): WriterSpec => {
+  const plans = collect(scenario.kernel.writers, (writer, index): WriterSpec => {
     if (writer.kind === 'recorded') {
       const { writer: all } = kernel.trace!;
       return writer.only === null ? all : keepRows(all, writer.only);

@@ -1,4 +1,4 @@
-import { InputError, Random } from '@numalab/base';
+import { collect, InputError, Random } from '@numalab/base';
 import { a64, findStoreGadget, LINE_BYTES, STORE_FORMS, type StoreForm } from '@numalab/machine';
 import type { KernelImage } from '../image/index.ts';
 import { type ReplicatedRange, SITE_NONE, siteKinds } from '../image/index.ts';
@@ -227,10 +227,10 @@ const itemsOf = (
   if (kind === 'jump-label' || kind === 'alternatives') return chosen as (readonly PatchStore[])[];
   const offsets = chosen as number[];
   if (isFtrace) {
-    return batched(offsets, batch).map((sites) => sites.flatMap((site) => ftraceStores(image, site)));
+    return collect(batched(offsets, batch), (sites) => sites.flatMap((site) => ftraceStores(image, site)));
   }
-  if (kind === 'ftrace-literal') return offsets.map((offset, i) => [literalStore(image, offset, i)]);
-  return offsets.map((at) => [flip(at, BRK_KPROBE, image.words[at >> 2]!)]);
+  if (kind === 'ftrace-literal') return collect(offsets, (offset, i) => [literalStore(image, offset, i)]);
+  return collect(offsets, (at) => [flip(at, BRK_KPROBE, image.words[at >> 2]!)]);
 };
 
 /** Actions after which `writes` stores have been made, items being switched in turn; null: never. */
@@ -261,7 +261,7 @@ export const planPatchWriter = (context: PlanContext, request: WriterRequest, ki
   if (lists.length === 0) throw new InputError(context.where, `this kernel has no place for a writer of kind ${kind}`);
   const cpus = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
   const order = drawn(cpus, cpus.length, random);
-  const items = lists.map((stores, i) => ({ cpu: order[i % order.length]!, stores }));
+  const items = collect(lists, (stores, i) => ({ cpu: order[i % order.length]!, stores }));
   const actions = actionsFor(items, request);
   return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0, only: onlyOf(request) };
 };

@@ -75,11 +75,17 @@ export class HostStage2 {
   private rangeEnd = 0;
   private blockLevel = 0;
 
-  /** Throws {@link InputError} for regions that overlap, are misaligned or too many. */
-  constructor(editor: Stage2Editor, { regions, protectedRanges = [] }: HostStage2Options) {
+  /** Another host's options are taken with it. Throws {@link InputError} for regions that overlap, are misaligned or too many. */
+  constructor(editor: Stage2Editor, options: HostStage2Options | HostStage2) {
     this.editor = editor;
     const page = editor.config.granule.bytes;
     this.ipaEnd = 2 ** editor.config.ipaBits;
+    if (options instanceof HostStage2) {
+      this.memory = options.memory;
+      this.protectedRanges = options.protectedRanges;
+      return;
+    }
+    const { regions, protectedRanges = [] } = options;
     if (regions.length > MAX_MEMORY_REGIONS) {
       throw new InputError('memory regions', `${regions.length} are more than the ${MAX_MEMORY_REGIONS} of pKVM`);
     }

@@ -47,6 +47,30 @@ const SH_ATTRS: number = stage2Attributes({ ...NO_ATTRS, sh: 3 });
 export const PERMISSION_LO: number = S2_LO_READ | S2_LO_WRITE;
 export const PERMISSION_HI: number = S2_HI_XN | S2_HI_DBM;
 
+/** By level + 1: bytes of an entry, entries of a contiguous group, whether hardware takes leaves. */
+interface Levels {
+  readonly sizes: readonly number[];
+  readonly groups: readonly number[];
+  readonly leaves: readonly boolean[];
+}
+
+const known = new WeakMap<Stage2Config, Levels>();
+
+const levelsOf = (config: Stage2Config): Levels => {
+  let levels = known.get(config);
+  if (levels === undefined) {
+    const { granule } = config;
+    const all = [-1, 0, 1, 2, LAST_LEVEL];
+    levels = {
+      sizes: all.map((level) => levelBytes(granule, level)),
+      groups: all.map((level) => contiguousEntries(granule, level)),
+      leaves: all.map((level) => level === LAST_LEVEL || blockAllowed(granule, level, config)),
+    };
+    known.set(config, levels);
+  }
+  return levels;
+};
+
 /** The tables of one configuration, entry by entry. */
 export class TableCore {
   readonly memory: WordMemory;
@@ -64,9 +88,7 @@ export class TableCore {
   readonly freesEarly: boolean;
   readonly splitsUnflushed: boolean;
   private readonly leaksTables: boolean;
-  private readonly sizes: readonly number[];
-  private readonly groups: readonly number[];
-  private readonly leaves: readonly boolean[];
+  private readonly levels: Levels;
   /** Attribute bits that make two leaves different mappings. With DS=1 descriptors hold no shareability. */
   private readonly identityAttrs: number;
 
@@ -90,26 +112,23 @@ export class TableCore {
     const { granule } = config;
     this.pageBytes = granule.bytes;
     this.entries = granule.entries;
-    const levels = [-1, 0, 1, 2, LAST_LEVEL];
-    this.sizes = levels.map((level) => levelBytes(granule, level));
-    this.groups = levels.map((level) => contiguousEntries(granule, level));
-    this.leaves = levels.map((level) => level === LAST_LEVEL || blockAllowed(granule, level, config));
+    this.levels = levelsOf(config);
     this.identityAttrs = ~(PERMISSION_ATTRS | (config.ds ? SH_ATTRS : 0));
   }
 
   /** Bytes of one entry at `level`. */
   size(level: number): number {
-    return this.sizes[level + 1]!;
+    return this.levels.sizes[level + 1]!;
   }
 
   /** Entries of a contiguous group at `level`, 1 if there are none. */
   group(level: number): number {
-    return this.groups[level + 1]!;
+    return this.levels.groups[level + 1]!;
   }
 
   /** Whether hardware takes leaves at `level`. */
   leafAllowed(level: number): boolean {
-    return this.leaves[level + 1]!;
+    return this.levels.leaves[level + 1]!;
   }
 
   /** Where the entry for `ipa` stands in the table at `table`; the root may be several tables long. */
