@@ -219,13 +219,14 @@ export class HypervisorProcess extends link.Process {
     return this.queue.nextTime();
   }
 
-  override step(limit: Instant): void {
+  override step(limit: Instant): Instant {
     while (this.queue.nextTime() < limit) {
       const message = this.queue.pop();
       const at = this.pauses === null ? message.time : this.pauses.resumeAt(message.time);
       if (at > message.time) this.queue.push({ ...message, time: at as Instant });
       else this.handle(message);
     }
+    return this.queue.nextTime();
   }
 
   private handle(message: link.Message): void {

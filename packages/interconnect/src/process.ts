@@ -28,8 +28,8 @@ export abstract class Process {
 
   /** Moment of the next thing this process would do; NEVER if it only waits for messages. */
   abstract nextTime(): Instant;
-  /** Does everything that happens before `limit`. */
-  abstract step(limit: Instant): void;
+  /** Does everything that happens before `limit`, and gives {@link nextTime} as it is then. */
+  abstract step(limit: Instant): Instant;
 
   /** Takes a message of another process. */
   receive(message: Message): void {

@@ -453,7 +453,7 @@ export class NodeProcess extends link.Process {
     return super.isQuiet() && this.nextTime() === NEVER;
   }
 
-  override step(limit: Instant): void {
+  override step(limit: Instant): Instant {
     const localPs = this.latencies.linePs(this.id, this.id);
     const { cpus, queue } = this;
     for (;;) {
@@ -469,7 +469,7 @@ export class NodeProcess extends link.Process {
           cpu = cpus[i]!;
         } else if (time < second) second = time;
       }
-      if (Math.min(event, first) >= limit) return;
+      if (event >= limit && first >= limit) return Math.min(event, first) as Instant;
       if (event <= first) {
         this.handle(queue.pop());
         continue;

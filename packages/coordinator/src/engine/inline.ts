@@ -119,9 +119,8 @@ export class InlineMachine {
     this.windows++;
     const process = this.processes[first]!;
     const limit = this.limitOf(first);
-    process.step(limit as Instant);
+    next[first] = process.step(limit as Instant);
     this.done[first] = limit;
-    next[first] = process.nextTime();
     if (process.outbox.length > 0) this.deliver(process.outbox);
     return true;
   }

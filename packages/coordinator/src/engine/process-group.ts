@@ -58,8 +58,7 @@ export class ProcessGroup {
       for (let i = 0; i < next.length; i++) {
         if (next[i]! >= end) continue;
         const process = processes[i]!;
-        process.step(end as Instant);
-        next[i] = process.nextTime();
+        next[i] = process.step(end as Instant);
         if (process.outbox.length > 0) senders.push(process);
       }
       this.done = end;
