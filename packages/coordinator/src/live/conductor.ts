@@ -139,6 +139,7 @@ export class Conductor {
 
   /** Nothing new is begun, and what is under way ends. Whether all came to rest. */
   async rest(): Promise<boolean> {
+    await this.until(() => this.fleet.isSettled, Infinity);
     this.fleet.phase(word.PHASE_DRAIN);
     const isQuiet = await this.until(
       () => this.fleet.isQuiet,

@@ -66,7 +66,7 @@ export interface LiveResult
   /** How threads reach what is of others: memory that they share, or also frames between processes, by their service threads. */
   readonly transport: 'memory' | 'process';
   readonly processes: number;
-  /** Processes that were ended from outside while the run went on; their nodes went down. */
+  /** Processes that were ended from outside while the run went on; their nodes went down, and came back if `backMs` is not null. */
   readonly lostProcesses: readonly LostProcess[];
   readonly digest: null;
   readonly virtualTimePs: null;
@@ -183,9 +183,21 @@ const ASSUMPTIONS: readonly string[] = [
   'a TLBI or IC IVAU makes what is older unusable at once, so a DSB has nothing to wait for',
 ];
 
+const lostText = ({ process, pid, nodes, how, atMs, backMs }: LostProcess): string => {
+  const what = `process ${process} (pid ${pid}) ${how}`;
+  if (atMs < 0) return `${what} before all processes were there, and all began anew`;
+  const [node, they] = nodes.length > 1 ? ['nodes', 'they'] : ['node', 'it'];
+  const back =
+    backMs === null
+      ? `the run went on without`
+      : `another process took its place, and ${they} ${nodes.length > 1 ? 'were' : 'was'} back after ${Math.round(backMs - atMs)} ms`;
+  return `${what} at ${Math.round(atMs)} ms: ${node} ${nodes.join(', ')} went down with what ${they} had counted and recorded; ${back}`;
+};
+
 const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
   const warnings: string[] = [];
-  const silent = run.shared.spec.nodes - run.nodes.length - run.lost.flatMap(({ nodes }) => nodes).length;
+  const gone = new Set(run.lost.flatMap(({ nodes, backMs }) => (backMs === null ? nodes : [])));
+  const silent = run.shared.spec.nodes - new Set([...gone, ...run.nodes.map(({ id }) => id)]).size;
   if (run.interrupted && silent > 0) {
     warnings.push(
       `${silent} nodes had not told what they counted and found when the time after the interruption was over`,
@@ -196,11 +208,7 @@ const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
       `the first ${RECORDED_WRITES} of ${run.hypervisor.numbered} writes are on record; fetches after them were only checked as they happened`,
     );
   }
-  for (const { process, pid, nodes, how, atMs } of run.lost) {
-    warnings.push(
-      `process ${process} (pid ${pid}) ${how} at ${Math.round(atMs)} ms: node${nodes.length > 1 ? 's' : ''} ${nodes.join(', ')} went down with what they had counted, recorded and found; the run went on without`,
-    );
-  }
+  for (const lost of run.lost) warnings.push(lostText(lost));
   for (const { node, downMs, backMs } of run.outages) {
     const back = backMs === null ? 'and did not come back' : `and was back at ${Math.round(backMs)} ms`;
     warnings.push(

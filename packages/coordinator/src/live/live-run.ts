@@ -9,8 +9,9 @@ export interface LostProcess {
   readonly nodes: readonly number[];
   /** What ended it. */
   readonly how: string;
-  /** Milliseconds since the measured phase began. */
+  /** When, and when its nodes were up again in another, in milliseconds since the measured phase began; null: never. */
   readonly atMs: number;
+  backMs: number | null;
 }
 
 /** How a live run is set up. */

@@ -3,12 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type FaultSpec, LiveTally } from '@numalab/interconnect';
 import { type Finding, stoppingCpu, shared as word } from '@numalab/node-worker';
 import type { Piscina } from 'piscina';
+import { KeptNews } from './kept-news.ts';
 import { faultThreads, isCoreOf } from './live-shared.ts';
 import type { LiveNews, LiveOutcome, LiveTask } from './live-task.ts';
 
 const PS_PER_MS = 1e9;
 /** How often somebody's answer in shared memory is looked for. */
-const LOOK_MS = 2;
+export const LOOK_MS = 2;
 
 /** A node that went down, and when, in milliseconds since the measured phase began; `backMs` is null if it did not return. */
 export interface NodeOutage {
@@ -40,12 +41,10 @@ export class NodeLives {
   readonly findings: Finding[] = [];
   private readonly host: LivesHost;
   private readonly base: Omit<LiveTask, 'thread' | 'life' | 'durable'>;
-  /** By node, what its half of the protocol declared durable. */
-  private readonly durable: readonly Map<string, unknown>[];
+  private readonly news: KeptNews;
   private readonly tasks: (Promise<LiveOutcome> | null)[];
   private readonly ends: AbortController[] = [];
   private readonly lives: number[];
-  private readonly told: Finding[][];
   private readonly stop = new AbortController();
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly tally: LiveTally | null;
@@ -53,29 +52,30 @@ export class NodeLives {
   private underWay = 0;
   private error: Error | null = null;
 
-  constructor(host: LivesHost, base: Omit<LiveTask, 'thread' | 'life' | 'durable'>) {
+  /** `durable` is what halves of the protocol declared durable in processes that are gone, by node. */
+  constructor(
+    host: LivesHost,
+    base: Omit<LiveTask, 'thread' | 'life' | 'durable'>,
+    durable: readonly ReadonlyMap<string, unknown>[] = [],
+  ) {
     const { spec, faults } = base.shared;
     this.host = host;
     this.base = base;
-    this.lives = Array.from({ length: spec.nodes + 1 }, () => 0);
-    this.told = this.lives.map(() => []);
-    this.durable = this.lives.map(() => new Map());
+    // Those that were buried before this began were of a process that is gone.
+    this.lives = Array.from({ length: spec.nodes + 1 }, (_, thread) =>
+      Atomics.load(base.shared.words, word.threadWord(thread) + word.BURIED),
+    );
+    this.news = new KeptNews(this.lives.length, durable);
     this.tally = faults === null ? null : new LiveTally(spec.faults!, faults.tally, faultThreads(spec) - 1);
-    host.pool.on('message', (news: LiveNews) => this.hear(news));
+    host.pool.on('message', (news: LiveNews) => this.news.hear(news));
     this.tasks = this.lives.map((_, thread) => (host.threads.includes(thread) ? this.live(thread) : null));
-  }
-
-  private hear(news: LiveNews): void {
-    if ('finding' in news) this.told[news.node]!.push(news.finding);
-    else if (news.kept === undefined) this.durable[news.node]!.delete(news.key);
-    else this.durable[news.node]!.set(news.key, news.kept.value);
   }
 
   private live(thread: number): Promise<LiveOutcome> {
     const end = new AbortController();
     this.ends[thread] = end;
     const life = ++this.lives[thread]!;
-    const task: LiveTask = { ...this.base, thread, life, durable: this.durable[thread]! };
+    const task: LiveTask = { ...this.base, thread, life, durable: this.news.durable[thread]! };
     return this.begun(this.host.run(task, end.signal));
   }
 
@@ -91,16 +91,21 @@ export class NodeLives {
     return this.tasks.map(async (task) => (task === null ? null : (await Promise.allSettled([task]))[0]));
   }
 
-  /** The measured phase begins now, and faults count from here; `clockMs` is this moment on the clock of all threads. */
-  begin(clockMs: number): void {
+  /**
+   * The measured phase has begun `sinceMs` ago, and faults count from there; `clockMs` is that moment on the clock of all threads.
+   * What hit a node in an earlier life does not hit it again.
+   */
+  begin(clockMs: number, sinceMs: number): void {
     const { faults, spec } = this.base.shared;
     if (faults === null) return;
-    this.beganMs = this.now();
+    this.beganMs = this.now() - sinceMs;
     faults.beganMs[0] = clockMs;
     for (const fault of spec.faults!.faults) {
       if (fault.kind !== 'crash' || !this.host.threads.includes(fault.node)) continue;
       if (fault.nth > 0 || fault.atPs >= spec.faults!.healPs) continue;
-      this.timers.push(setTimeout(() => this.crash(fault), fault.atPs / PS_PER_MS));
+      const inMs = fault.atPs / PS_PER_MS - sinceMs;
+      if (inMs < 0 && this.lives[fault.node]! > 1) continue;
+      this.timers.push(setTimeout(() => this.crash(fault), inMs));
     }
   }
 
@@ -151,7 +156,7 @@ export class NodeLives {
     this.outages.push(outage);
     this.tally?.fired(name, outage.downMs * PS_PER_MS);
     await this.kill(node);
-    this.findings.push(...this.told[node]!.splice(0));
+    this.findings.push(...this.news.takeFindings(node));
     this.release(node);
     this.host.down(node);
     const began = this.now();

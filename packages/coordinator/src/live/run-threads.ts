@@ -55,7 +55,7 @@ class SharedFleet implements LiveFleet {
   }
 
   begin(): void {
-    this.lives.begin(performance.timeOrigin + performance.now() - this.originMs);
+    this.lives.begin(performance.timeOrigin + performance.now() - this.originMs, 0);
   }
 
   endFaults(): void {
@@ -167,7 +167,7 @@ export const runLiveThreads = async (
       shared,
       nodes,
       hypervisor: isClock
-        ? memoryReport(shared, nodes, [])
+        ? memoryReport(shared, nodes, [], false)
         : (reports.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR),
       bootMs,
       ...measured,

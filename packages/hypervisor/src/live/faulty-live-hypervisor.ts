@@ -109,6 +109,7 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
       if (state === word.OFFLINE_DOWN && !this.isBuried(node)) this.nodeDown(node);
       else if (state === word.OFFLINE_JOINS && !this.joining.has(node)) this.join(node);
     }
+    Atomics.store(this.words, word.CHANGES_SEEN, changes);
   }
 
   /** Whether it is known that the node's present life is over. */

@@ -1,8 +1,8 @@
 import type { NodeHalf } from '@numalab/protocols';
 import type { LiveCopy } from './cells.ts';
 import { FaultyLiveNode, type LiveFaultPorts } from './faulty-live-node.ts';
-import type { LiveNodePorts, LiveShared } from './live-node.ts';
-import { PORT_CELLS, REMOTE_FETCH_CELLS, REMOTE_LOAD_CELLS, type RemotePort } from './remote-port.ts';
+import { type LiveNodePorts, type LiveShared, progressPlaces } from './live-node.ts';
+import { PORT_CELLS, REMOTE_FETCH_CELLS, REMOTE_LOAD_CELLS, REMOTE_PROGRESS, type RemotePort } from './remote-port.ts';
 
 const LINE_BYTES = 64;
 /** What is only knowledge waits for company no longer than this. */
@@ -57,6 +57,14 @@ export class ClusterLiveNode extends FaultyLiveNode {
     const end = Math.min(cells.length, (pa - (pa % LINE_BYTES) + LINE_BYTES - base) / 4);
     remote.call(REMOTE_FETCH_CELLS, remote.memberOfNode(0), first, end - first);
     cells.set(remote.answer.subarray(0, end - first), first);
+  }
+
+  /** The process of node 0 tells it to whoever takes the place of this one. */
+  override noteProgress(place: number, done: number): void {
+    super.noteProgress(place, done);
+    if (!this.isPrimaryElsewhere) return;
+    const { remote, id, spec } = this;
+    remote.post(REMOTE_PROGRESS, remote.memberOfNode(0), [id * progressPlaces(spec) + place, done]);
   }
 
   protected override turn(): boolean {

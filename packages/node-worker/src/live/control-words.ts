@@ -24,6 +24,11 @@ export class ControlWords {
     return Atomics.add(this.words, index, 1) + 1;
   }
 
+  /** Counts one up from `count`, unless somebody has. */
+  advance(index: number, count: number): void {
+    Atomics.compareExchange(this.words, index, count, count + 1);
+  }
+
   /** Takes a lock for `holder`, if nobody has it. */
   tryLock(index: number, holder: number): boolean {
     return Atomics.compareExchange(this.words, index, 0, holder) === 0;

@@ -135,9 +135,18 @@ export class FaultyLiveNode extends LiveNode {
       // Most of it now, while writes flow; what they change meanwhile is found once more when the hypervisor holds them.
       this.copyReference();
       Atomics.store(this.words, threadWord(this.id) + FINITE, 0);
-      this.control.announceState(this.id, OFFLINE_JOINS, this.spec.nodes);
+      if (this.hasTables) this.control.announceState(this.id, OFFLINE_JOINS, this.spec.nodes);
+      // Where nothing traps there is no order that holds writes, and nothing that it missed.
+      else this.begin();
     }
     super.run();
+  }
+
+  /** Its cores go on. */
+  private begin(): void {
+    this.standsStill = false;
+    // Before it looks whether others want all cores to stop, who look here first whom they must wait for.
+    this.control.announceState(this.id, OFFLINE_UP, this.spec.nodes);
   }
 
   /** Takes over what the order has, word and number, where the copy differs. */
@@ -149,11 +158,8 @@ export class FaultyLiveNode extends LiveNode {
 
   protected override hear(ring: LiveRingReader): void {
     if (ring.kind === RESYNC) this.resync(ring.word());
-    else if (ring.kind === START) {
-      // Before it looks whether others want all cores to stop, who look here first whom they must wait for.
-      this.standsStill = false;
-      this.control.announceState(this.id, OFFLINE_UP, this.spec.nodes);
-    } else super.hear(ring);
+    else if (ring.kind === START) this.begin();
+    else super.hear(ring);
   }
 
   /** The hypervisor numbers nothing until this is over, so the reference is what write `upTo` left. */

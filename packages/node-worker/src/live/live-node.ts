@@ -107,7 +107,7 @@ export interface LiveFaultMemory {
   readonly tally: SharedArrayBuffer;
   /** One number: the moment on the common clock at which the measured phase began; Infinity before. */
   readonly beganMs: Float64Array;
-  /** What finite writers have done, by node and place: it outlives a node's thread. */
+  /** What writers have done, by node and place: it outlives a node's thread. */
   readonly progress: Int32Array;
 }
 
@@ -128,9 +128,9 @@ export interface LiveNodePorts {
   readonly durable?: Map<string, unknown>;
 }
 
-/** Places of {@link LiveFaultMemory.progress} for one node. */
+/** Places of {@link LiveFaultMemory.progress} for one node: of each agent, and of each other writer. */
 export const progressPlaces = ({ writers }: MachineSpec): number =>
-  writers.reduce((sum, writer) => sum + (writer.kind === 'synthetic' ? writer.agents.length : 0), 0);
+  writers.reduce((sum, writer) => sum + (writer.kind === 'synthetic' ? writer.agents.length : 1), 0);
 
 const progressOf = (id: number, { spec, faults }: LiveShared): Int32Array | null => {
   const places = progressPlaces(spec);
@@ -186,6 +186,7 @@ export class LiveNode extends LivePlaces {
   protected readonly shared: LiveShared;
   protected readonly own: number;
   protected readonly waiting: NodeWaiting;
+  private readonly progress: Int32Array | null;
   private readonly random: Random;
   private readonly latencies: Latencies;
   private stopSeen = 0;
@@ -259,7 +260,8 @@ export class LiveNode extends LivePlaces {
     this.random = new Random(spec.seed, 'probe', id);
     this.duty = spec.workload.duty * Math.min(1, shared.permits / spec.nodes);
     this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');
-    this.writers = new LiveWriters(this, progressOf(id, shared));
+    this.progress = progressOf(id, shared);
+    this.writers = new LiveWriters(this, this.progress, isReborn);
     for (const cpu of this.cpus) this.walk.begin(cpu);
   }
 
@@ -395,6 +397,11 @@ export class LiveNode extends LivePlaces {
   dueAtHypervisor(): number {
     if (this.scale === 0) return 0;
     return this.now() + (this.latencies.linePs(this.id, this.spec.hypervisorNode) * this.scale) / 1e9;
+  }
+
+  /** A writer of this node has done so much; see LiveFaultMemory. */
+  noteProgress(place: number, done: number): void {
+    if (this.progress !== null) this.progress[place] = done;
   }
 
   // ---- what writers do ------------------------------------------------------------------------------------------------------

@@ -35,9 +35,13 @@ interface Agent {
 /** A patch writer's next action on this node. */
 interface Patches {
   readonly writer: PatchWriter;
+  /** Where its progress is kept: the action after the last that is over. */
+  readonly place: number;
   next: number;
   dueMs: number;
   running: boolean;
+  /** An earlier life of the node may have left it anywhere in its next action. */
+  redoes: boolean;
 }
 
 /**
@@ -47,6 +51,7 @@ interface Patches {
 export class LiveWriters {
   private readonly node: LiveNode;
   private readonly kernels: LiveKernelCpu[];
+  /** What writers of this node had done before it began. */
   private readonly progress: Int32Array | null;
   /** Rows of the trace before this one were over when the node began. */
   private readonly firstRow: number;
@@ -59,8 +64,8 @@ export class LiveWriters {
   private pendingTrace = 0;
   actions = 0;
 
-  /** `progress` keeps what agents have done if the node's thread may end before the run does. */
-  constructor(node: LiveNode, progress: Int32Array | null) {
+  /** `progress` has what writers have done if the node's thread may end before the run does; `isReborn`: one before this has. */
+  constructor(node: LiveNode, progress: Int32Array | null, isReborn: boolean) {
     this.node = node;
     this.progress = progress;
     this.firstRow = Atomics.load(node.words, NEXT_ROW);
@@ -69,7 +74,7 @@ export class LiveWriters {
     for (const [index, writer] of node.spec.writers.entries()) {
       if (writer.kind === 'synthetic') this.addAgents(index, writer);
       else if (writer.kind === 'recorded') this.addTrace(writer);
-      else this.patches.push({ writer, next: this.nextOwn(writer, -1), dueMs: 0, running: false });
+      else this.addPatches(writer, isReborn);
     }
   }
 
@@ -99,6 +104,12 @@ export class LiveWriters {
         running: false,
       });
     }
+  }
+
+  private addPatches(writer: PatchWriter, redoes: boolean): void {
+    const place = this.places++;
+    const next = this.nextOwn(writer, (this.progress?.[place] ?? 0) - 1);
+    this.patches.push({ writer, place, next, dueMs: 0, running: false, redoes });
   }
 
   private addTrace(writer: RecordedWriter): void {
@@ -180,7 +191,7 @@ export class LiveWriters {
       this.fillData(agent, form.bytes);
       yield storeSynthetic(kernel, form, offset, data, writer.sync);
       agent.done++;
-      if (this.progress !== null) this.progress[agent.place] = agent.done;
+      node.noteProgress(agent.place, agent.done);
       this.actions++;
     } while (this.mayGoOn(agent, cpu));
     agent.running = false;
@@ -213,8 +224,13 @@ export class LiveWriters {
     const item = items[k % items.length]!;
     const round = Math.floor(k / items.length);
     const core = this.coreOf(item.cpu);
+    const kernel = this.kernels[core]!;
     const task = function* (this: LiveWriters): Task {
-      yield switchItem(this.kernels[core]!, writer.kind, item, round % 2 === 0, round === 0);
+      kernel.redoes = patches.redoes;
+      yield switchItem(kernel, writer.kind, item, round % 2 === 0, round === 0);
+      kernel.redoes = false;
+      patches.redoes = false;
+      this.node.noteProgress(patches.place, k + 1);
       this.actions++;
       patches.running = false;
     }.bind(this);
@@ -237,7 +253,7 @@ export class LiveWriters {
       cpu.polls = false;
       Atomics.sub(node.words, WAITERS, 1);
       yield storeRecorded(this.kernels[core]!, writer.trace, writer.rows[k]!);
-      node.control.publish(NEXT_ROW, k + 1);
+      node.control.advance(NEXT_ROW, k);
       node.announce();
       this.actions++;
     }

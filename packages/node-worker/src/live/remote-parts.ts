@@ -5,6 +5,7 @@ import { LiveChecks, type WatchedWords } from './live-checks.ts';
 import { MaintenanceWords } from './maintenance-words.ts';
 import {
   ALL_OTHERS,
+  REMOTE_ADVANCE,
   REMOTE_COUNT,
   REMOTE_IC_ALL,
   REMOTE_IC_LINE,
@@ -98,6 +99,10 @@ export class RemoteControl extends ControlWords {
 
   override count(index: number): number {
     return this.port.call(REMOTE_COUNT, this.port.memberOfNode(0), index);
+  }
+
+  override advance(index: number, count: number): void {
+    this.port.call(REMOTE_ADVANCE, this.port.memberOfNode(0), index, count);
   }
 
   override tryLock(index: number, holder: number): boolean {

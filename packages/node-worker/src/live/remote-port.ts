@@ -23,6 +23,8 @@ export const REMOTE_PUBLISH = 9;
 export const REMOTE_RAISE = 10;
 /** A write has its number: number, first word, values. */
 export const REMOTE_NUMBERED = 11;
+/** A writer of a node has done so much: place among LiveFaultMemory.progress, count. */
+export const REMOTE_PROGRESS = 21;
 /** Calls, each with an answer. Cells of a node's copy: node, first cell, count. A word of memory: PA. */
 export const REMOTE_LOAD_CELLS = 12;
 export const REMOTE_LOAD_WORD = 13;
@@ -35,10 +37,12 @@ export const REMOTE_WALK = 17;
 export const REMOTE_FETCH_CELLS = 18;
 /** A store to text that nothing traps: see FarOrder. Its number. */
 export const REMOTE_STORE_ORDERED = 19;
+/** Of a control word, where its owner has it: one more than a count, unless it is no longer that. Index, count. */
+export const REMOTE_ADVANCE = 20;
 
 /** Those that are acknowledged, and calls. */
 export const isAcknowledged = (kind: number): boolean => kind <= REMOTE_PUBLISH;
-export const isCall = (kind: number): boolean => kind >= REMOTE_LOAD_CELLS;
+export const isCall = (kind: number): boolean => kind >= REMOTE_LOAD_CELLS && kind <= REMOTE_ADVANCE;
 
 /** Instead of a process: all others. */
 export const ALL_OTHERS = -1;

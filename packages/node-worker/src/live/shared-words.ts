@@ -26,6 +26,8 @@ export const IC_ALL: number = TLBI + 4;
 export const KICK: number = 6 * LINE;
 /** stop_machine: the core (plus 1) that stops all others, 0 if none does. */
 export const STOPPER: number = 7 * LINE;
+/** Stops so far: tells one from the next. */
+export const STOPS: number = STOPPER + 1;
 /** The kernel's locks: the holding core plus 1. */
 export const LOCKS: number = 8 * LINE;
 /** Cores that wait for a lock, a kick, or for others to stop: whoever changes one of these wakes everybody. */
@@ -42,6 +44,8 @@ export const RECORD_LIMIT: number = 16 * LINE;
 export const READY: number = 17 * LINE;
 /** Changes of who is there: the hypervisor looks at OFFLINE when it is another. */
 export const CHANGES: number = 18 * LINE;
+/** The last of them that the hypervisor has looked at: who was down then is buried. */
+export const CHANGES_SEEN: number = CHANGES + 1;
 /** 1: a thread stores to the copy that nothing keeps it from; see MemoryOrder. */
 export const ORDER_LOCK: number = 19 * LINE;
 const THREADS: number = 20 * LINE;
@@ -218,7 +222,7 @@ const releaseLocks = (
     if (holder > 0 && isOwn(holder - 1)) Atomics.compareExchange(words, lock, holder, 0);
   }
   const stopper = Atomics.load(words, STOPPER);
-  if (isOwn(stopperOf(stopper))) Atomics.store(words, STOPPER, stopper - stopperOf(stopper) - 1);
+  if (isOwn(stopperOf(stopper))) Atomics.store(words, STOPPER, 0);
 };
 
 /** A node is down, whatever its process: nobody waits for its cores, and what they held is given back. */

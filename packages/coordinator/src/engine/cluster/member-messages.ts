@@ -1,5 +1,6 @@
 import type { MachineSpec, WatchMap } from '@numalab/node-worker';
 import { Packr } from 'msgpackr';
+import type { LiveNews } from '../../live/live-task.ts';
 import { shareArray } from '../../machine/shared-array.ts';
 import type { ProtocolRef } from '../protocol-ref.ts';
 import type { ClusterTask, ThreadFailure } from '../thread-task.ts';
@@ -58,7 +59,7 @@ export interface LiveStatus {
   readonly failed: boolean;
   readonly idle: boolean;
   readonly finite: boolean;
-  /** No node of it is down that will come back. */
+  /** All its nodes are up, and none is about to go down. */
   readonly settled: boolean;
   readonly sent: number;
   readonly taken: number;
@@ -69,6 +70,9 @@ export interface LiveStatus {
 /** To the primary. */
 export type FromMember =
   | ({ readonly kind: 'status' } & LiveStatus)
+  | { readonly kind: 'news'; readonly news: LiveNews }
+  /** Of a member that is gone nothing is left here: its nodes can come back. */
+  | { readonly kind: 'buried'; readonly member: number }
   | { readonly kind: 'listening' }
   | { readonly kind: 'progress'; readonly virtualPs: number }
   | { readonly kind: 'outcome'; readonly frame: Uint8Array };

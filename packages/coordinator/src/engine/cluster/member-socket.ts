@@ -12,7 +12,7 @@ export class LinkLost extends Error {
 const LENGTH_BYTES = 4;
 
 /** The Unix domain socket on which a member waits for the members after it. */
-const socketPath = (folder: string, member: number): string => join(folder, String(member));
+export const socketPath = (folder: string, member: number): string => join(folder, String(member));
 
 /** One end of the connection to another member. */
 export class MemberSocket {

@@ -9,6 +9,8 @@ export interface LiveSpread {
   /** This process, of how many. */
   readonly member: number;
   readonly members: number;
+  /** Counts the processes that have had this place, from 1: another comes when one is killed. */
+  readonly life: number;
   /** Process of each node, then of the hypervisor. */
   readonly memberOf: Int32Array;
   /** Where the sockets are. */
@@ -26,6 +28,8 @@ export interface LiveMemberJob {
   readonly recordLimit: number;
   /** CLOCK_MONOTONIC, in nanoseconds, when the clock of the run is 0. */
   readonly originNs: number;
+  /** By node, what its half of the protocol declared durable in processes that are gone. */
+  readonly durable: readonly ReadonlyMap<string, unknown>[];
 }
 
 /** What a thread of it is given: `port` is its way to the service thread, and the service thread's to the process. */
@@ -40,7 +44,7 @@ export interface ClusterLiveTask extends LiveTask {
   readonly asleep: Int32Array;
   readonly port: MessagePort;
   /** Of the service thread: who rings. */
-  readonly bells: readonly MessagePort[];
+  readonly bells: MessagePort[];
 }
 
 /** Thread number of the service thread: after the hypervisor. */
@@ -53,8 +57,8 @@ export const OUTBOX_WORDS: number = 2 ** 14;
 export const outboxOffset = (thread: number): number => thread * liveRingBytes(OUTBOX_WORDS);
 
 /**
- * To the service thread: all have their sockets; the run is over; a process is gone; a node here has gone down; it is to begin
- * anew (answered by the same); its thread rings there.
+ * To the service thread: it is to connect; the run is over; a process is gone (answered by the same); a node here has gone down;
+ * one is to begin anew (answered by the same); its thread rings there.
  */
 export type ToService =
   | 'connect'
@@ -64,5 +68,8 @@ export type ToService =
   | { readonly clear: number }
   | { readonly bell: MessagePort };
 
-/** From the service thread: others can connect to it; it has its connections and serves; a node may begin anew. */
-export type FromService = 'listening' | 'connected' | { readonly clear: number };
+/**
+ * From the service thread: others can connect to it; it has its connections, knows what all know, and serves; nobody here waits
+ * for a process that is gone; a node may begin anew.
+ */
+export type FromService = 'listening' | 'connected' | { readonly lost: number } | { readonly clear: number };

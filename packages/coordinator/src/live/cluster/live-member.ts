@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Finding,
   imageWords,
@@ -6,7 +7,6 @@ import {
   layOut,
   numberOfCell,
   type OrderedStore,
-  stoppingCpu,
   shared as word,
 } from '@numalab/node-worker';
 import {
@@ -17,11 +17,14 @@ import {
   unpackJob,
 } from '../../engine/cluster/member-messages.ts';
 import { type PackedMemory, packMemory } from '../../engine/cluster/packed-report.ts';
-import { buildShared, doneWrites, isCoreOf, threadsOf } from '../live-shared.ts';
-import type { LiveHypervisorReport, LiveOutcome } from '../live-task.ts';
-import { NodeLives, type NodeOutage } from '../node-lives.ts';
+import { buildShared, doneWrites, threadsOf } from '../live-shared.ts';
+import type { LiveHypervisorReport, LiveNews, LiveOutcome } from '../live-task.ts';
+import { monotonicClock } from '../monotonic-clock.ts';
+import { LOOK_MS, NodeLives, type NodeOutage } from '../node-lives.ts';
 import { type LiveMemberJob, orderThread } from './cluster-task.ts';
 import { MemberHost } from './member-host.ts';
+
+const NS_PER_MS = 1e6;
 
 /** What a process of a live run leaves behind. */
 export type LiveMemberOutcome =
@@ -56,11 +59,18 @@ class LiveMember {
   private readonly shared: LiveShared;
   private readonly tell: (message: FromMember) => void;
   private readonly host: MemberHost;
-  private readonly lives: NodeLives;
+  private lives: NodeLives | null = null;
+  private isConnected = false;
+  private isOver = false;
+  /** When the measured phase began, in milliseconds of the run's clock. */
+  private beganMs: number | null = null;
   private end!: () => void;
   /** The run is over, or a thread here has failed: no thread begins any more. */
   private readonly ended = new Promise<void>((resolve) => {
-    this.end = resolve;
+    this.end = () => {
+      this.isOver = true;
+      resolve();
+    };
   });
 
   constructor(job: LiveMemberJob, tell: (message: FromMember) => void) {
@@ -72,10 +82,25 @@ class LiveMember {
     for (let node = 0; node < spec.nodes; node++) if (!isHere(node)) word.markElsewhere(this.shared.words, node);
     this.host = new MemberHost(job, this.shared, {
       listening: () => tell({ kind: 'listening' }),
+      connected: () => {
+        this.isConnected = true;
+        if (spread.life > 1) this.live();
+      },
       failed: () => this.fail(),
     });
-    this.lives = new NodeLives(this.host, this.host.base);
+    // Somebody has to know it, should this process be killed.
+    this.host.pool.on('message', (news: LiveNews) => tell({ kind: 'news', news }));
+    // Nodes that come back need what the others know before they begin.
+    if (spread.life === 1) this.live();
     this.host.serve();
+  }
+
+  /** Its threads begin. */
+  private live(): void {
+    const { beganMs, job, host } = this;
+    if (this.isOver) return;
+    this.lives = new NodeLives(host, host.base, job.durable);
+    if (beganMs !== null) this.lives.begin(beganMs, monotonicClock(job.originNs)() / NS_PER_MS - beganMs);
   }
 
   private fail(): void {
@@ -95,7 +120,10 @@ class LiveMember {
   }
 
   phase(phase: number, beganMs: number | null): void {
-    if (beganMs !== null) this.lives.begin(beganMs);
+    if (beganMs !== null) {
+      this.beganMs = beganMs;
+      this.lives?.begin(beganMs, 0);
+    }
     Atomics.store(this.shared.words, word.PHASE, phase);
     this.notify();
     if (phase === word.PHASE_END) this.end();
@@ -107,32 +135,46 @@ class LiveMember {
   }
 
   endFaults(): void {
-    this.lives.end();
+    this.lives?.end();
   }
 
-  /** Another process is gone, and its nodes with it. */
-  lose(member: number): void {
-    const { spec, spread } = this.job;
-    const { words } = this.shared;
-    this.host.toService.postMessage({ lost: member });
-    for (let node = 0; node < spec.nodes; node++) {
-      if (spread.memberOf[node] === member) word.takeDown(words, node, isCoreOf(spec, node), stoppingCpu);
+  /** Another process is gone, and its nodes with it. Tells when nothing here is left of it, so that they can come back. */
+  async lose(member: number): Promise<void> {
+    const { memberOf } = this.job.spread;
+    const { words, spec } = this.shared;
+    await this.host.lose(member);
+    if (this.host.threads.includes(spec.nodes) && spec.strategy !== 'none') {
+      const changes = Atomics.load(words, word.CHANGES);
+      while (Atomics.load(words, word.CHANGES_SEEN) - changes < 0) {
+        if (this.isOver) return;
+        await delay(LOOK_MS);
+      }
+      // The hypervisor writes to them no more, and what it wrote is of no use.
+      for (let node = 0; node < spec.nodes; node++) if (memberOf[node] === member) await this.host.clear(node);
     }
-    word.announceChange(words, spec.nodes);
+    this.tell({ kind: 'buried', member });
+  }
+
+  private get areNodesUp(): boolean {
+    const { words, spec } = this.shared;
+    return this.host.threads.every(
+      (thread) =>
+        thread === spec.nodes || Atomics.load(words, word.threadWord(thread) + word.OFFLINE) === word.OFFLINE_UP,
+    );
   }
 
   status(wave: number): void {
     const { words } = this.shared;
     const { threads } = this.host;
-    this.lives.look();
+    this.lives?.look();
     const { over, ...here } = threadsOf(words, this.job.spec.nodes, (thread) => threads.includes(thread));
     this.tell({
       kind: 'status',
       wave,
       // Threads that begin anew are counted once more.
-      ready: this.host.isConnected && Atomics.load(words, word.READY) >= threads.length,
+      ready: this.isConnected && Atomics.load(words, word.READY) >= threads.length,
       failed: Atomics.load(words, word.FAILED) !== 0,
-      settled: this.lives.isSettled,
+      settled: this.lives?.isSettled === true && this.areNodesUp,
       ...here,
       retired: doneWrites(this.shared, { over, ...here }),
     });
@@ -141,8 +183,8 @@ class LiveMember {
   /** Ends when all threads of this process have. */
   async outcome(): Promise<LiveMemberOutcome> {
     await this.ended;
-    this.lives.end();
-    const outcomes = (await Promise.all(this.lives.settled)).filter((outcome) => outcome !== null);
+    this.lives?.end();
+    const outcomes = (await Promise.all(this.lives?.settled ?? [])).filter((outcome) => outcome !== null);
     const service = await this.host.end();
     for (const outcome of [service, ...outcomes]) {
       if (outcome.status === 'fulfilled') continue;
@@ -168,8 +210,8 @@ class LiveMember {
       numbered: Atomics.load(this.shared.words, word.NUMBERED),
       served,
       tally: Uint8Array.from(new Uint8Array(this.shared.faults!.tally)),
-      outages: this.lives.outages,
-      findings: this.lives.findings,
+      outages: this.lives?.outages ?? [],
+      findings: this.lives?.findings ?? [],
       cellsRead: outcomes.reduce((sum, { cellsRead }) => sum + cellsRead, 0),
       cellsTorn: outcomes.reduce((sum, { cellsTorn }) => sum + cellsTorn, 0),
     };
@@ -222,7 +264,7 @@ export const takeLive = async (
       current?.status(message.wave);
       break;
     case 'lost':
-      current?.lose(message.member);
+      await current?.lose(message.member);
       break;
   }
 };

@@ -18,10 +18,17 @@ import {
   storeOrdered,
   walkHere,
   shared as word,
+  wordOfCell,
 } from '@numalab/node-worker';
 import { isCoreOf } from '../live-shared.ts';
 import { monotonicClock } from '../monotonic-clock.ts';
 import type { ClusterLiveTask } from './cluster-task.ts';
+
+/** What every process knows of each node. */
+const nodeWords = (nodes: number): number[] =>
+  Array.from({ length: nodes }, (_, node) =>
+    [word.KICKED, word.STOPPED, word.OFFLINE, word.BURIED].map((at) => word.threadWord(node) + at),
+  ).flat();
 
 /** What threads of other processes ask, done where the memory is: see RemotePort. It never waits. */
 export class LiveOperations {
@@ -29,6 +36,7 @@ export class LiveOperations {
   private readonly sentLines: Uint8Array;
   private readonly tellOthers: (kind: number, operands: readonly number[]) => void;
   private readonly nodes: number;
+  private readonly memberOf: Int32Array;
   private readonly words: Int32Array;
   private readonly layout: MachineLayout;
   private readonly memories: readonly NodeMemory[];
@@ -41,7 +49,7 @@ export class LiveOperations {
 
   /** `tellOthers` posts an operation to all other processes. */
   constructor(
-    { shared, sentLines, originNs }: ClusterLiveTask,
+    { shared, sentLines, originNs, spread }: ClusterLiveTask,
     tellOthers: (kind: number, operands: readonly number[]) => void,
   ) {
     const { spec, words } = shared;
@@ -49,6 +57,7 @@ export class LiveOperations {
     this.sentLines = sentLines;
     this.tellOthers = tellOthers;
     this.nodes = spec.nodes;
+    this.memberOf = spread.memberOf;
     this.words = words;
     this.layout = layOut(spec);
     this.firstWord = this.layout.spanStart >> 2;
@@ -99,6 +108,9 @@ export class LiveOperations {
       case remote.REMOTE_NUMBERED:
         this.number(operands);
         break;
+      case remote.REMOTE_PROGRESS:
+        this.shared.faults!.progress[a] = b;
+        break;
       case remote.REMOTE_LOAD_CELLS:
         return [...this.copies[a]!.cells.subarray(b, b + c)];
       case remote.REMOTE_FETCH_CELLS:
@@ -113,6 +125,9 @@ export class LiveOperations {
         return [Atomics.load(this.words, a)];
       case remote.REMOTE_COUNT:
         return [this.count(a)];
+      case remote.REMOTE_ADVANCE:
+        if (Atomics.load(this.words, a) === b) this.count(a);
+        return [];
       case remote.REMOTE_LOCK:
         return [Atomics.compareExchange(this.words, a, 0, b) === 0 ? 1 : 0];
       default:
@@ -156,8 +171,41 @@ export class LiveOperations {
   /** A node is down, joins, or is up. */
   private state(node: number, state: number): void {
     if (state !== word.OFFLINE_DOWN) Atomics.store(this.words, word.threadWord(node) + word.OFFLINE, state);
-    else word.takeDown(this.words, node, isCoreOf(this.shared.spec, node), stoppingCpu);
+    else this.takeDown(node);
     word.announceChange(this.words, this.nodes);
+  }
+
+  private takeDown(node: number): void {
+    word.takeDown(this.words, node, isCoreOf(this.shared.spec, node), stoppingCpu);
+  }
+
+  /** A process is gone: its nodes are down, and what their cores held is given back. */
+  bury(member: number): void {
+    const { spec } = this.shared;
+    for (let node = 0; node < this.nodes; node++) {
+      if (this.memberOf[node] !== member) continue;
+      this.takeDown(node);
+      // Where nothing traps there is no hypervisor that counts its lives.
+      if (spec.strategy === 'none') Atomics.add(this.words, word.threadWord(node) + word.BURIED, 1);
+    }
+    word.announceChange(this.words, this.nodes);
+  }
+
+  /** All that this process knows and every process has to know, as operations. */
+  *known(): Generator<readonly [kind: number, ...operands: number[]]> {
+    const { words, nodes, firstWord } = this;
+    const { reference, watched, faults } = this.shared;
+    for (const index of [word.KICK, word.STOPPER, word.NEXT_ROW, ...nodeWords(nodes)]) {
+      yield [remote.REMOTE_PUBLISH, index, Atomics.load(words, index)];
+    }
+    for (const [at, cell] of reference.entries()) {
+      const number = numberOfCell(cell);
+      if (number > 0) yield [remote.REMOTE_NUMBERED, number, firstWord + at, wordOfCell(cell)];
+    }
+    for (const [which, numbers] of [watched.ended, watched.seen, watched.synchronised].entries()) {
+      for (const [at, number] of numbers.entries()) if (number > 0) yield [remote.REMOTE_RAISE, which, at, number];
+    }
+    for (const [place, done] of faults!.progress.entries()) yield [remote.REMOTE_PROGRESS, place, done];
   }
 
   /** A count that others hear of too. */

@@ -31,7 +31,7 @@ const taskOf = (folder: string, port: MessagePort, bell: MessagePort): ClusterLi
     recordLimit: 0,
     originMs: 0,
     originNs: 0,
-    spread: { member: 0, members: 2, memberOf: Int32Array.of(0, 1, 0), folder },
+    spread: { member: 0, members: 2, life: 1, memberOf: Int32Array.of(0, 1, 0), folder },
     ports: new SharedArrayBuffer(remote.PORT_BYTES * (NODES + 1)),
     outboxes: new SharedArrayBuffer(outboxOffset(NODES + 1)),
     sentLines: new Uint8Array(new SharedArrayBuffer(sentLinesBytes(layOut(spec)))),
@@ -45,7 +45,7 @@ const taskOf = (folder: string, port: MessagePort, bell: MessagePort): ClusterLi
 const peerOf = async (folder: string): Promise<Socket> => {
   const peer = connect(join(folder, '0'));
   await once(peer, 'connect');
-  peer.write(Uint8Array.of(1));
+  peer.write(Uint8Array.of(1, 1));
   return peer;
 };
 

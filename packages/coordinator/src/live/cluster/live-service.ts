@@ -1,10 +1,10 @@
-import type { MessagePort } from 'node:worker_threads';
 import type { LiveRingReader } from '@numalab/interconnect';
 import { type OrderedStore, remote, shared as word } from '@numalab/node-worker';
 import { Packr } from 'msgpackr';
-import { connectMembers, type MemberSocket } from '../../engine/cluster/member-socket.ts';
 import type { ClusterLiveTask, FromService, ToService } from './cluster-task.ts';
+import { LiveLinks } from './live-links.ts';
 import { LiveOperations } from './live-operations.ts';
+import { Newcomers } from './newcomers.ts';
 import { ServiceWays } from './service-ways.ts';
 
 /** Beside the kinds of RemotePort: an operation is over; a call's answer; a record of a ring between a node and the hypervisor. */
@@ -13,6 +13,10 @@ const ANSWER = 33;
 const RECORD = 34;
 /** A node begins a new life. */
 const CLEAR = 35;
+/** What was said to all so far has been said; from here on a process that has come, in this life of its, hears it too. */
+const FENCE = 36;
+/** Whoever has just come knows all now that all know. */
+const KNOWN = 37;
 
 /** Of an operation in a frame: kind, token, number of operands; then these. */
 const HEADER = 3;
@@ -42,7 +46,13 @@ export class LiveService {
   private readonly rings: ServiceWays;
   private readonly open = new Map<number, Open>();
   private readonly batches: number[][];
-  private links: readonly (MemberSocket | null)[] = [];
+  private readonly links: LiveLinks;
+  private readonly newcomers = new Newcomers();
+  /** The process of node 0, which decides what all know. */
+  private readonly teacher: number;
+  /** What the teacher says comes first: this process has taken another's place, and does not know all that all know. */
+  private learns: boolean;
+  private serves = false;
   private nextToken = 1;
   private pumping = false;
   private retry: NodeJS.Timeout | null = null;
@@ -55,40 +65,43 @@ export class LiveService {
     this.words = words;
     this.nodes = spec.nodes;
     this.isHome = memberOf[spec.nodes] === member;
-    this.operations = new LiveOperations(task, (kind, operands) => {
-      for (const [other, link] of this.links.entries()) if (link !== null) this.put(other, kind, 0, operands);
-    });
+    this.operations = new LiveOperations(task, (kind, operands) => this.putAll(kind, operands));
     this.rings = new ServiceWays(task);
     this.batches = Array.from({ length: members }, () => []);
+    this.links = new LiveLinks(spread, {
+      joined: (other, life) => this.join(other, life),
+      lost: (other) => this.lose(other),
+      heard: () => this.pump(),
+    });
+    this.teacher = memberOf[0]!;
+    this.learns = spread.life > 1;
   }
 
   /** Serves until it is told that the run is over. Returns what it stored to text for others, as far as that is on record. */
   async run(): Promise<readonly OrderedStore[]> {
-    const { port, spread, asleep } = this.task;
-    const bells = [...this.task.bells];
-    this.links = await connectMembers({ ...spread, port });
-    for (const [member, link] of this.links.entries()) if (link !== null) this.watch(member, link);
-    for (const bell of bells) bell.on('message', () => this.pump());
-    await new Promise<void>((resolve) => {
+    const { port, bells } = this.task;
+    const ended = new Promise<void>((resolve) => {
       port.on('message', (message: ToService) => {
         if (message === 'end') resolve();
-        else if (typeof message === 'object') this.hear(message, bells);
+        else if (message === 'connect') this.connect();
+        else this.hear(message);
       });
-      this.tell('connected');
-      Atomics.store(asleep, 0, 1);
-      this.pump();
     });
+    for (const bell of bells) bell.on('message', () => this.pump());
+    await this.links.listen();
+    this.tell('listening');
+    await ended;
     for (const bell of bells) bell.close();
     port.close();
     if (this.retry !== null) clearTimeout(this.retry);
-    for (const link of this.links) link?.socket.destroy();
+    this.links.close();
     return this.operations.stored;
   }
 
-  private hear(message: Exclude<ToService, string>, bells: MessagePort[]): void {
-    if ('lost' in message) this.lose(message.lost);
+  private hear(message: Exclude<ToService, string>): void {
+    if ('lost' in message) this.bury(message.lost);
     else if ('bell' in message) {
-      bells.push(message.bell);
+      this.task.bells.push(message.bell);
       message.bell.on('message', () => this.pump());
     } else if ('down' in message) {
       // Behind all that the thread has sent: a lock that it asked for is given back when it has it.
@@ -107,34 +120,84 @@ export class LiveService {
     this.task.port.postMessage(message);
   }
 
+  private putAll(kind: number, operands: readonly number[]): void {
+    for (const member of this.links.present) this.put(member, kind, 0, operands);
+  }
+
   private tellAll(kind: number, operands: readonly number[]): void {
-    for (const [other, link] of this.links.entries()) if (link !== null) this.put(other, kind, 0, operands);
+    this.putAll(kind, operands);
     this.pump();
     this.send();
   }
 
-  private watch(member: number, link: MemberSocket): void {
-    const { socket } = link;
-    const lose = (): void => this.lose(member);
-    socket.on('error', lose);
-    socket.on('close', lose);
-    socket.on('end', lose);
-    socket.on('drain', () => this.pump());
-    socket.on('data', (piece: Buffer) => {
-      link.take(piece);
-      this.pump();
-    });
-    socket.resume();
+  // ---- who is there -------------------------------------------------------------------------------------------------------
+
+  private async connect(): Promise<void> {
+    await this.links.connect();
+    this.serveIfThere();
   }
 
-  /** A process is gone: nobody waits for it any more. */
-  private lose(member: number): void {
-    const link = this.links[member];
-    if (link === null || link === undefined || link.isLost) return;
-    link.isLost = true;
-    link.socket.destroy();
-    for (const [token, { missing }] of [...this.open]) if (missing.has(member)) this.over(token, member, [0, 0]);
+  /** All are there, or all that were; and what they know is known. */
+  private serveIfThere(): void {
+    const { members, life } = this.task.spread;
+    if (this.serves || this.learns || (life === 1 && this.links.present.length < members - 1)) return;
+    this.serves = true;
+    this.tell('connected');
+    Atomics.store(this.task.asleep, 0, 1);
     this.pump();
+  }
+
+  private join(member: number, life: number): void {
+    if (life > 1) this.welcome(member, life);
+    this.serveIfThere();
+  }
+
+  /** From now on the newcomer is one of all. What was said to all before, it hears from the teacher. */
+  private welcome(member: number, life: number): void {
+    for (const [thread, outbox] of this.rings.outboxes) this.takeOperations(thread, outbox);
+    const own = this.task.spread.member;
+    if (own === this.teacher) this.fence(member, life, own);
+    else this.put(this.teacher, FENCE, 0, [member, life]);
+    this.pump();
+    this.send();
+  }
+
+  private fence(member: number, life: number, by: number): void {
+    this.newcomers.fence(member, life, by);
+    this.teach();
+  }
+
+  private teach(): void {
+    for (const member of this.newcomers.take(this.task.spread.member, this.links.present)) {
+      for (const [kind, ...operands] of this.operations.known()) this.put(member, kind, 0, operands);
+      this.put(member, KNOWN, 0, []);
+    }
+  }
+
+  private learn(): void {
+    const { member, members } = this.task.spread;
+    this.learns = false;
+    // Its teacher may not have known yet who is gone.
+    for (let other = 0; other < members; other++) {
+      if (other !== member && this.links.all[other] === null) this.operations.bury(other);
+    }
+    this.serveIfThere();
+  }
+
+  /** Nothing of a process that is gone is performed any more, and nobody waits for it. */
+  private lose(member: number): void {
+    this.links.drop(member);
+    this.batches[member]!.length = 0;
+    for (const [token, { missing }] of [...this.open]) if (missing.has(member)) this.over(token, member, [0, 0]);
+    this.teach();
+    this.pump();
+  }
+
+  /** That it is gone is certain: another may take its place. */
+  private bury(member: number): void {
+    this.lose(member);
+    this.operations.bury(member);
+    this.tell({ lost: member });
   }
 
   // ---- the pump -----------------------------------------------------------------------------------------------------------
@@ -160,7 +223,7 @@ export class LiveService {
 
   /** A process does not take what it is sent: until it does, nothing more is taken here, and threads wait when their rings are full. */
   private get isCongested(): boolean {
-    return this.links.some((link) => link !== null && !link.isLost && link.socket.writableNeedDrain);
+    return this.links.all.some((link) => link?.socket.writableNeedDrain === true);
   }
 
   private hasMore(): boolean {
@@ -204,8 +267,7 @@ export class LiveService {
   private send(): void {
     for (const [member, batch] of this.batches.entries()) {
       if (batch.length === 0) continue;
-      const link = this.links[member];
-      if (link !== null && link !== undefined && !link.isLost) link.send(packr.pack(Float64Array.from(batch)));
+      this.links.all[member]?.send(packr.pack(Float64Array.from(batch)));
       batch.length = 0;
     }
   }
@@ -221,8 +283,8 @@ export class LiveService {
       }
       waiting += to.backlog;
     }
-    for (const link of this.links) {
-      if (link === null || link.isLost) continue;
+    for (const link of this.links.all) {
+      if (link === null) continue;
       if (waiting > MAX_BACKLOG) link.socket.pause();
       else if (link.socket.isPaused()) link.socket.resume();
     }
@@ -253,8 +315,8 @@ export class LiveService {
       this.settle(thread, isCall, answer);
       return;
     }
-    const all = this.links.flatMap((link, other) => (link === null || link.isLost ? [] : [other]));
-    const targets = to === remote.ALL_OTHERS ? all : all.filter((other) => other === to);
+    const { present } = this.links;
+    const targets = to === remote.ALL_OTHERS ? present : present.filter((other) => other === to);
     const isAwaited = isCall || remote.isAcknowledged(kind);
     const token = isAwaited ? this.nextToken++ : 0;
     for (const target of targets) this.put(target, kind, token, operands);
@@ -295,8 +357,8 @@ export class LiveService {
 
   private takeFrames(): boolean {
     let any = false;
-    for (const [member, link] of this.links.entries()) {
-      while (link !== null && link.frames.length > 0) {
+    for (const [member, link] of this.links.all.entries()) {
+      while (link !== null && link.frames.length > 0 && (!this.learns || member === this.teacher)) {
         any = true;
         this.take(member, packr.unpack(link.frames.shift()!) as Float64Array);
       }
@@ -312,6 +374,8 @@ export class LiveService {
       if (kind === ACKNOWLEDGED || kind === ANSWER) this.over(token, member, operands);
       else if (kind === RECORD) this.bring(token, operands);
       else if (kind === CLEAR) this.rings.clear(operands[0]!);
+      else if (kind === FENCE) this.fence(operands[0]!, operands[1]!, member);
+      else if (kind === KNOWN) this.learn();
       else {
         const answer = this.operations.perform(kind, operands, member);
         if (remote.isCall(kind)) this.put(member, ANSWER, token, answer);

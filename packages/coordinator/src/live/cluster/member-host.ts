@@ -25,6 +25,8 @@ import {
 export interface HostEvents {
   /** The service thread waits for the connections of others. */
   readonly listening: () => void;
+  /** It has them, and serves: what threads ask of it before goes nowhere. */
+  readonly connected: () => void;
   /** A thread has failed. */
   readonly failed: () => void;
 }
@@ -36,15 +38,14 @@ export class MemberHost implements LivesHost {
   readonly toService: { postMessage(message: ToService, transfer?: readonly MessagePort[]): void };
   /** What all tasks have in common. */
   readonly base: Omit<ClusterLiveTask, 'thread' | 'life' | 'durable' | 'port' | 'bells'>;
-  /** The service thread serves: what threads ask of it before goes nowhere. */
-  isConnected = false;
   private readonly control = new MessageChannel();
   private readonly job: LiveMemberJob;
   private readonly events: HostEvents;
   /** Ends of threads' bells that the service thread has yet to get. */
   private bells: MessagePort[] = [];
-  /** By node, who waits until its ways are as new. */
+  /** Who waits until a node's ways are as new, and until nobody here waits for a process. */
   private readonly cleared = new Map<number, () => void>();
+  private readonly buried = new Map<number, () => void>();
   private service: Promise<readonly OrderedStore[]> | null = null;
 
   constructor(job: LiveMemberJob, shared: LiveShared, events: HostEvents) {
@@ -80,7 +81,8 @@ export class MemberHost implements LivesHost {
 
   private hear(message: FromService): void {
     if (message === 'listening') this.events.listening();
-    else if (message === 'connected') this.isConnected = true;
+    else if (message === 'connected') this.events.connected();
+    else if ('lost' in message) this.buried.get(message.lost)!();
     else this.cleared.get(message.clear)!();
   }
 
@@ -122,6 +124,15 @@ export class MemberHost implements LivesHost {
     });
     this.toService.postMessage({ clear: node });
     await cleared;
+  }
+
+  /** A process is gone. Resolves when nobody here waits for it, and its nodes are down. */
+  async lose(member: number): Promise<void> {
+    const buried = new Promise<void>((resolve) => {
+      this.buried.set(member, resolve);
+    });
+    this.toService.postMessage({ lost: member });
+    await buried;
   }
 
   /** No thread is needed any more: what became of the service thread. */
