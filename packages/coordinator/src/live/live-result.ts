@@ -173,7 +173,7 @@ const checkLive = (scenario: Scenario): void => {
 };
 
 /** How a live run is spread over processes; see runLiveCluster. */
-export type LiveCluster = Pick<LiveClusterOptions, 'processes' | 'ownHypervisor'>;
+export type LiveCluster = Pick<LiveClusterOptions, 'processes' | 'ownHypervisor' | 'started'>;
 
 const ASSUMPTIONS: readonly string[] = [
   'threads are scheduled by the system: which races happen differs from run to run',
