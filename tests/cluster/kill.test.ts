@@ -45,7 +45,7 @@ const cpuMs = (pid: number): number => {
 
 interface Run {
   readonly child: ChildProcess;
-  readonly members: readonly number[];
+  readonly members: number[];
   readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
 }
 
@@ -132,6 +132,44 @@ describe.skipIf(process.platform !== 'linux')('a run over processes', () => {
     expect(result.nodes.length).toBeGreaterThan(0);
     await until(() => !members.some(isAlive));
   });
+
+  it('in live has another process in the place of one that is killed, and says so', async () => {
+    const { members, ended } = await start(LIVE.replace('60s', '4s'));
+    process.kill(members[1]!, 'SIGKILL');
+    const { code, stdout, stderr } = await ended;
+    expect([code, stderr]).toEqual([0, '']);
+    const result = JSON.parse(stdout) as { lostProcesses: unknown[]; nodes: unknown[]; verdict: string };
+    expect(result.verdict).toBe('pass');
+    expect(result.nodes.length).toBe(4);
+    expect(result.lostProcesses).toMatchObject([{ process: 1, pid: members[1], backMs: expect.any(Number) }]);
+    expect(members.filter(isAlive)).toEqual([]);
+  });
+
+  it.each([
+    ['SIGINT', 0],
+    ['SIGTERM', 500],
+  ] as const)(
+    'in live ends soon after %s that comes %i ms after a process has taken another’s place',
+    async (signal, ms) => {
+      const { child, members, ended } = await start(LIVE);
+      await until(() => members.every((pid) => cpuMs(pid) > 2500));
+      process.kill(members[1]!, 'SIGKILL');
+      const successor = (): number | undefined => childrenOf(child.pid!).find((pid) => !members.includes(pid));
+      await until(() => successor() !== undefined);
+      members.push(successor()!);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      const begun = performance.now();
+      child.kill(signal);
+      const { code, stdout } = await ended;
+      expect(performance.now() - begun).toBeLessThan(8000);
+      expect(code).toBe(130);
+      const result = JSON.parse(stdout) as { interrupted: boolean; nodes: unknown[]; lostProcesses: unknown[] };
+      expect(result.interrupted).toBe(true);
+      expect(result.lostProcesses).toMatchObject([{ process: 1, backMs: null }]);
+      expect(result.nodes.length).toBeGreaterThan(0);
+      await until(() => !members.some(isAlive));
+    },
+  );
 
   it.each([SIM, LIVE])('leaves none behind when the one that was started is killed, %s', async (args) => {
     const { child, members } = await start(args);

@@ -14,6 +14,7 @@ const SET = [
 /** A place in the run whose process is killed when so many milliseconds have passed, and then each that takes it, so often. */
 interface Kill {
   readonly place: number;
+  /** Less than 0: so long after it was started. */
   readonly atMs: number;
   readonly again?: number;
 }
@@ -53,6 +54,7 @@ const live = async (
         for (const one of left) {
           const isNew = pids.length > 0 && pids[one.place] !== started[one.place];
           if (isNew && one.again > 0) setTimeout(kill, AGAIN_MS, one);
+          if (pids.length === 0 && one.atMs < 0) setTimeout(kill, -one.atMs, one);
         }
         pids = started;
       },
@@ -163,3 +165,20 @@ it('rules that are broken after a process has come back are found', async () => 
   expect(result.lostProcesses).toMatchObject([{ process: 2, backMs: expect.any(Number) }]);
   expect(result.violations.map(({ id }) => id)).toContain('R1');
 }, 60_000);
+
+it.each([
+  [0, 1],
+  [0, 150],
+  [1, 200],
+])(
+  'process %i is killed %i ms after it was started, and all begin anew',
+  async (place, afterMs) => {
+    const lived = await live('ack', 3, WRITES, [{ place, atMs: -afterMs }]);
+    isWell(lived);
+    expect(lived.result.lostProcesses).toMatchObject([
+      { process: place, pid: lived.killed[0], backMs: expect.any(Number) },
+    ]);
+    expect(lived.result.warnings.join()).toContain('all began anew');
+  },
+  60_000,
+);

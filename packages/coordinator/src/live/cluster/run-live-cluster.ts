@@ -92,7 +92,7 @@ const boot = async (jobs: readonly LiveMemberJob[], options: LiveClusterOptions)
     const conductor = new Conductor(fleet, options);
     const isReady = await conductor.ready();
     const { lostInBoot } = fleet;
-    if (isReady || conductor.interrupted || lostInBoot === null || lost.length === MAX_BOOTS - 1) {
+    if (lostInBoot === null || conductor.interrupted || lost.length === MAX_BOOTS - 1) {
       return { fleet, conductor, isReady, lost };
     }
     lost.push(lostInBoot);
