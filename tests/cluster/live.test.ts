@@ -100,25 +100,6 @@ it('a protocol that loses a store in another process is caught in its copy', asy
   expect(judgement.violations.map(({ id }) => id)).toContain('R1');
 }, 60_000);
 
-it('goes on without the nodes of a process that is killed', async () => {
-  let pids: readonly number[] = [];
-  let isKilled = false;
-  const { run, judgement } = await live('ack', '{kind: synthetic, inFlight: 6}', ['workload.duration=1s'], {
-    processes: 3,
-    started: (started) => {
-      pids = started;
-    },
-    progress: () => {
-      if (!isKilled) process.kill(pids[2]!, 'SIGKILL');
-      isKilled = true;
-    },
-  });
-  expect(run.lost).toMatchObject([{ process: 2, pid: pids[2], nodes: [2], how: 'was killed by SIGKILL' }]);
-  expect(run.nodes.map(({ id }) => id)).toEqual([0, 1]);
-  expect(judgement.violations).toEqual([]);
-  expect(run.rested).toBe(true);
-}, 60_000);
-
 it('ends with its name if the process that has the order is killed', async () => {
   let pids: readonly number[] = [];
   const run = live('ack', '{kind: synthetic, inFlight: 6}', ['workload.duration=60s'], {

@@ -48,7 +48,7 @@ const portOf = (task: ClusterLiveTask): remote.RemotePort => {
 const runNode = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
   const { thread, shared, rings, spread, originNs } = task;
   const { spec, words } = shared;
-  const half = (await loadProtocol(task.protocol)).node();
+  const half = (await loadProtocol(task.protocol)).node(spec.bugs);
   const port = portOf(task);
   const clock = monotonicClock(originNs);
   const isFar = spread.memberOf[spec.nodes] !== spread.member;
@@ -77,7 +77,7 @@ const runHypervisor = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
   if (task.shared.spec.strategy === 'none') return withoutOrder(task);
   const { shared, spread, rings, originNs, recordLimit } = task;
   const port = portOf(task);
-  const half = (await loadProtocol(task.protocol)).hypervisor();
+  const half = (await loadProtocol(task.protocol)).hypervisor(shared.spec.bugs);
   const clock = monotonicClock(originNs);
   const now = (): number => clock() / NS_PER_MS;
   const open = waysOf(task, now, (node, offset) =>
