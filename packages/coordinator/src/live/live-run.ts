@@ -9,7 +9,10 @@ export interface LostProcess {
   readonly nodes: readonly number[];
   /** What ended it. */
   readonly how: string;
-  /** When, and when its nodes were up again in another, in milliseconds since the measured phase began; null: never. */
+  /**
+   * When, in milliseconds since the measured phase began, and when its nodes were up again in another; null: never. Before it
+   * began, all processes began anew.
+   */
   readonly atMs: number;
   backMs: number | null;
 }

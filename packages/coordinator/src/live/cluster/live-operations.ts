@@ -198,10 +198,13 @@ export class LiveOperations {
     for (const index of [word.KICK, word.STOPPER, word.NEXT_ROW, ...nodeWords(nodes)]) {
       yield [remote.REMOTE_PUBLISH, index, Atomics.load(words, index)];
     }
-    for (const [at, cell] of reference.entries()) {
+    for (let at = 0; at < reference.length; at++) {
+      // Read once: a write may come between.
+      const cell = reference[at]!;
       const number = numberOfCell(cell);
       if (number > 0) yield [remote.REMOTE_NUMBERED, number, firstWord + at, wordOfCell(cell)];
     }
+    // In the order of their codes.
     for (const [which, numbers] of [watched.ended, watched.seen, watched.synchronised].entries()) {
       for (const [at, number] of numbers.entries()) if (number > 0) yield [remote.REMOTE_RAISE, which, at, number];
     }
