@@ -102,7 +102,7 @@ it.each(['ack', 'direct', 'bbm', 'invalidate', 'stop-machine', 'collapse'])(
 );
 
 it.each([
-  ['of the default scenario', '{kind: jump-label, writes: 120}, {kind: ftrace, writes: 300, cpus: [4, 5]}'],
+  ['of the default scenario', '{kind: jump-label, writes: 120}, {kind: ftrace, writes: 400, batch: 4, cpus: [4, 5]}'],
   ['that store data', '{kind: ftrace-literal, writes: 150}'],
   ['that stop all cores', '{kind: kprobe, writes: 60}, {kind: alternatives, writes: 30}'],
 ])(
