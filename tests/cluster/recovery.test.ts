@@ -30,6 +30,7 @@ const live = async (
   writers: string,
   kills: readonly Kill[],
   set: readonly string[] = [],
+  processes = nodes,
 ): Promise<Lived> => {
   const scenario = loadScenario('small', {
     set: [...SET, `machine.nodes=${nodes}`, `kernel.writers=[${writers}]`, ...set],
@@ -48,7 +49,7 @@ const live = async (
   const lived = await runLiveScenario(scenario, {
     seed: 1,
     cluster: {
-      processes: nodes,
+      processes,
       ownHypervisor: false,
       started: (started) => {
         for (const one of left) {
@@ -128,6 +129,23 @@ it('without replication stores of the process that comes back reach the one copy
   const lived = await live('ack', 3, WRITES, KILL, ['replication.strategy=none']);
   comesBack(lived);
 }, 60_000);
+
+it.each(['ack', 'bbm'])(
+  '%s: all nodes of a process that has several come back at once',
+  async (protocol) => {
+    const lived = await live(
+      protocol,
+      6,
+      '{kind: synthetic, inFlight: 12, writes: 3000}',
+      [{ place: 1, atMs: 200 }],
+      [],
+      2,
+    );
+    isWell(lived);
+    expect(lived.result.lostProcesses).toMatchObject([{ nodes: [3, 4, 5], backMs: expect.any(Number) }]);
+  },
+  60_000,
+);
 
 it('two processes that are killed at once come back one after the other, and a third meanwhile', async () => {
   const kills = [

@@ -107,7 +107,8 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
     for (let node = 0; node < this.lives.length; node++) {
       const state = Atomics.load(this.words, word.threadWord(node) + word.OFFLINE);
       if (state === word.OFFLINE_DOWN && !this.isBuried(node)) this.nodeDown(node);
-      else if (state === word.OFFLINE_JOINS && !this.joining.has(node)) this.join(node);
+      // One that has been told to go on says so a little later.
+      else if (state === word.OFFLINE_JOINS && this.down.has(node) && !this.joining.has(node)) this.join(node);
     }
     Atomics.store(this.words, word.CHANGES_SEEN, changes);
   }
