@@ -43,6 +43,10 @@ const cpuMs = (pid: number): number => {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 };
 
+/** Memory that a process has of its own and shares, in KiB. */
+const residentKb = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+
 interface Run {
   readonly child: ChildProcess;
   readonly members: number[];
@@ -51,8 +55,8 @@ interface Run {
 
 let running: ChildProcess | null = null;
 
-/** A run whose members are at work. */
-const start = async (args = SIM): Promise<Run> => {
+/** A run whose members, so many, are at work. */
+const start = async (args = SIM, count = 2): Promise<Run> => {
   const child = spawn(process.execPath, [CLI, ...args.split(' ')], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   running = child;
   let stdout = '';
@@ -66,7 +70,7 @@ const start = async (args = SIM): Promise<Run> => {
   const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
-  await until(() => childrenOf(child.pid!).length === 2);
+  await until(() => childrenOf(child.pid!).length === count);
   const members = childrenOf(child.pid!);
   await until(() => members.every((pid) => cpuMs(pid) > 1500));
   return { child, members, ended };
@@ -85,6 +89,25 @@ describe.skipIf(process.platform !== 'linux')('a run over processes', () => {
     expect(stderr).toContain(`(pid ${members[1]})`);
     expect([code, stdout]).toEqual([70, '']);
     expect(members.filter(isAlive)).toEqual([]);
+  });
+
+  it('waits for a process that stands still, keeps nothing for it, and goes on as if nothing had been', async () => {
+    const set = '--set workload.duration=12ms --set comparison=false --json';
+    const { members, ended } = await start(`run --placement cluster --processes 2 ${set}`);
+    const [stopped, other] = members as [number, number];
+    process.kill(stopped, 'SIGSTOP');
+    // What it does without the other is over soon, and then it does nothing, with no more memory than it had.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const before = { cpu: cpuMs(other), memory: residentKb(other) };
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const after = { cpu: cpuMs(other), memory: residentKb(other) };
+    process.kill(stopped, 'SIGCONT');
+    expect(after.cpu - before.cpu).toBeLessThan(300);
+    expect(after.memory - before.memory).toBeLessThan(10_000);
+    const { code, stdout, stderr } = await ended;
+    expect([code, stderr]).toEqual([0, '']);
+    const inline = await start(`run --placement inline ${set}`, 0);
+    expect(JSON.parse(stdout).digest).toBe(JSON.parse((await inline.ended).stdout).digest);
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)('prints what there is and leaves none behind after %s', async (signal) => {
