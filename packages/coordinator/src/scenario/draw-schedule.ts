@@ -22,11 +22,13 @@ const WINDOW_SHARE = 0.5;
 const MIN_WINDOW_PS = 1_000_000;
 const MAX_WINDOW_PS = 300_000_000;
 
-const actorsOf = ({ nodes, coresPerNode }: ScheduleShape): string[] => [
-  ...Array.from({ length: nodes * coresPerNode }, (_, cpu) => `cpu ${cpu}`),
-  ...Array.from({ length: nodes }, (_, node) => `el2 ${node}`),
-  'hyp',
-];
+const actorsOf = ({ nodes, coresPerNode }: ScheduleShape): string[] => {
+  const actors: string[] = [];
+  for (let cpu = 0; cpu < nodes * coresPerNode; cpu++) actors.push(`cpu ${cpu}`);
+  for (let node = 0; node < nodes; node++) actors.push(`el2 ${node}`);
+  actors.push('hyp');
+  return actors;
+};
 
 /** Whole nanoseconds: short to write down. */
 const moment = (random: Random, horizonPs: number): number =>
@@ -39,33 +41,37 @@ const moment = (random: Random, horizonPs: number): number =>
 const drawPct = (options: ScheduleOptions, seed: number): ScheduleChoice[] => {
   const { horizonPs } = options;
   const actors = actorsOf(options);
-  const priorities = new Map(actors.map((actor, i) => [actor, new Random(seed, 'pct priority', i).next()]));
-  const count = new Random(seed, 'pct changes').below(MAX_CHANGES + 1);
-  const changes = Array.from({ length: count }, (_, i) => {
+  /** By actor, as all that follows. */
+  const priorities: number[] = [];
+  for (let i = 0; i < actors.length; i++) priorities.push(new Random(seed, 'pct priority', i).next());
+  const changes: { readonly at: number; readonly actor: number; readonly order: number }[] = [];
+  for (let i = new Random(seed, 'pct changes').below(MAX_CHANGES + 1) - 1; i >= 0; i--) {
     const random = new Random(seed, 'pct change', i);
-    return { at: Math.max(1000, moment(random, horizonPs)), actor: actors[random.below(actors.length)]!, order: i };
-  }).sort((x, y) => x.at - y.at || x.order - y.order);
-  const slowOf = (actor: string): number => {
-    const own = priorities.get(actor)!;
-    const rank = actors.filter((other) => priorities.get(other)! > own).length;
+    changes.push({ at: Math.max(1000, moment(random, horizonPs)), actor: random.below(actors.length), order: i });
+  }
+  changes.sort((x, y) => x.at - y.at || x.order - y.order);
+  const slowOf = (actor: number): number => {
+    let rank = 0;
+    for (const priority of priorities) if (priority > priorities[actor]!) rank++;
     return rank === 0 ? 0 : Math.min(SLOWEST, 1 + 2 * rank);
   };
   const choices: ScheduleChoice[] = [];
-  const since = new Map(actors.map((actor) => [actor, { at: 0, slow: slowOf(actor) }]));
-  const close = (actor: string, to: number): void => {
-    const { at, slow } = since.get(actor)!;
-    if (slow > 1 && at < to) choices.push({ target: actor, during: [at, to], slow });
+  const since: { readonly at: number; readonly slow: number }[] = [];
+  for (let actor = 0; actor < actors.length; actor++) since.push({ at: 0, slow: slowOf(actor) });
+  const close = (actor: number, to: number): void => {
+    const { at, slow } = since[actor]!;
+    if (slow > 1 && at < to) choices.push({ target: actors[actor]!, during: [at, to], slow });
   };
   for (const { at, actor, order } of changes) {
-    priorities.set(actor, -1 - order);
-    for (const other of actors) {
+    priorities[actor] = -1 - order;
+    for (let other = 0; other < actors.length; other++) {
       const slow = slowOf(other);
-      if (slow === since.get(other)!.slow) continue;
+      if (slow === since[other]!.slow) continue;
       close(other, at);
-      since.set(other, { at, slow });
+      since[other] = { at, slow };
     }
   }
-  for (const actor of actors) close(actor, horizonPs);
+  for (let actor = 0; actor < actors.length; actor++) close(actor, horizonPs);
   return choices;
 };
 
