@@ -39,6 +39,8 @@ export interface LiveHypervisorReport {
   readonly turns: number;
   /** Retired writes whose stores can never return, because their nodes have gone down. */
   readonly orphaned: number;
+  /** By node: stores that returned to its present life, where lives may end. */
+  readonly answers: readonly number[];
 }
 
 /** Of a run whose hypervisor left nothing. */
@@ -50,6 +52,7 @@ export const NO_HYPERVISOR: LiveHypervisorReport = {
   withoutEffect: 0,
   turns: 0,
   orphaned: 0,
+  answers: [],
 };
 
 /**

@@ -5,7 +5,7 @@ import { LiveNode, type LiveNodePorts, liveReportOf, TearingTest, shared as word
 import type { HypervisorHalf } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { faultyHypervisor, faultyNode } from './faulty-thread.ts';
-import { type LiveOutcome, type LiveTask, RING_WORDS, ringOffset } from './live-task.ts';
+import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS, ringOffset } from './live-task.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 import { pinThread } from './pin-thread.ts';
 
@@ -92,7 +92,7 @@ const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
 export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
   hypervisor.run();
   const { order, tickMs, retired, withoutEffect, turns } = hypervisor;
-  const orphaned = hypervisor instanceof FaultyLiveHypervisor ? hypervisor.orphaned : 0;
+  const { orphaned, answers } = hypervisor instanceof FaultyLiveHypervisor ? hypervisor : NO_HYPERVISOR;
   const report = {
     record: order.recorded(),
     tickMs,
@@ -101,6 +101,7 @@ export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
     withoutEffect,
     turns,
     orphaned,
+    answers,
   };
   return { node: null, hypervisor: report, cellsRead: 0, cellsTorn: 0 };
 };

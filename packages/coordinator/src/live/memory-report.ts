@@ -30,5 +30,6 @@ export const memoryReport = (
     withoutEffect: 0,
     turns: 0,
     orphaned,
+    answers: [],
   };
 };

@@ -71,9 +71,9 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
   private readonly down = new Set<number>();
   private readonly joining = new Set<number>();
   private readonly resynced = new Set<number>();
-  /** By node: lives so far, and answers that the present one was given. */
+  /** By node: answers that its present life was given, and lives so far. */
+  readonly answers: number[];
   private readonly lives: number[];
-  private readonly answers: number[];
   /** Writes that are over but for the primary's node. */
   private held: Write[] = [];
   private readonly questions = new Map<number, { readonly missing: Set<number>; readonly body: unknown }>();

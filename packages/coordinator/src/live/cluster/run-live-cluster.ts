@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import {
   imageWords,
+  type LiveNodeReport,
   type LiveShared,
   layOut,
   type MachineSpec,
@@ -16,7 +17,7 @@ import type { ProtocolRef } from '../../engine/protocol-ref.ts';
 import { Conductor } from '../conductor.ts';
 import type { LiveOptions, LiveRun, LostProcess } from '../live-run.ts';
 import { buildShared } from '../live-shared.ts';
-import { NO_HYPERVISOR } from '../live-task.ts';
+import { type LiveHypervisorReport, NO_HYPERVISOR } from '../live-task.ts';
 import { memoryReport } from '../memory-report.ts';
 import { monotonicNs } from '../monotonic-clock.ts';
 import { ClusterFleet } from './cluster-fleet.ts';
@@ -136,6 +137,13 @@ export const runLiveCluster = async (
   }
 };
 
+/** What the hypervisor left. Nodes without a report, whose process was lost in the end, say no more that their stores returned. */
+const orderReport = (left: readonly Left[], nodes: readonly LiveNodeReport[]): LiveHypervisorReport => {
+  const report = left.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR;
+  const silent = report.answers.filter((_, node) => nodes.every(({ id }) => id !== node));
+  return { ...report, orphaned: silent.reduce((sum, answers) => sum + answers, report.orphaned) };
+};
+
 /** The run itself, and what it left. */
 const conduct = async (booted: Booted, jobs: readonly LiveMemberJob[], bootMs: number): Promise<LiveRun> => {
   const { fleet, conductor, isReady } = booted;
@@ -158,9 +166,7 @@ const conduct = async (booted: Booted, jobs: readonly LiveMemberJob[], bootMs: n
     shared,
     nodes,
     hypervisor:
-      spec.strategy === 'none'
-        ? memoryReport(shared, nodes, served, fleet.lost.length > 0)
-        : (left.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR),
+      spec.strategy === 'none' ? memoryReport(shared, nodes, served, fleet.lost.length > 0) : orderReport(left, nodes),
     bootMs,
     ...measured,
     beganMs: fleet.beganMs,
