@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Judgement } from '@numalab/checkers';
 import { buildSpec, judgeLiveRun, type LiveRun, loadScenario, runLiveThreads } from '@numalab/coordinator';
+import type { PatchWriter } from '@numalab/kernel';
 import { expect, test } from 'vitest';
 
 const SET = [
@@ -51,6 +52,28 @@ test.each(['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collap
   },
   30_000,
 );
+
+test('two writers of the same sites do not know what the other has left there', async () => {
+  const scenario = loadScenario('small', {
+    set: [...SET, 'kernel.writers=[{kind: ftrace, sites: 4, batch: 2, rate: max, cpus: [0]}]'],
+    duration: '300ms',
+    mode: 'live',
+  });
+  const { spec, watch } = buildSpec(scenario, 1);
+  const first = spec.writers[0] as PatchWriter;
+  const second: PatchWriter = { ...first, items: first.items.map((item) => ({ ...item, cpu: 4 })) };
+  const both = { ...spec, writers: [first, second] };
+  const run = await runLiveThreads(both, 'ack', watch, { scale: 0, recordLimit: 10_000 });
+  const { violations, rules } = judgeLiveRun(both, run, scenario.checks);
+  expect(violations).toEqual([]);
+  expect(run.hypervisor.numbered).toBeGreaterThan(8);
+  // Nothing was compared that could have shown anything; by itself each is judged.
+  expect(rules.find(({ id }) => id === 'K1')!.evidence).toBe(0);
+  const alone = await runLiveThreads(spec, 'ack', watch, { scale: 0, recordLimit: 10_000 });
+  const judged = judgeLiveRun(spec, alone, scenario.checks);
+  expect(judged.violations).toEqual([]);
+  expect(judged.rules.find(({ id }) => id === 'K1')!.evidence).toBeGreaterThan(8);
+});
 
 test('the kernel’s own writers take locks, kick and stop all cores of all threads', async () => {
   const writers = ['jump-label', 'ftrace', 'ftrace-literal', 'kprobe', 'alternatives']

@@ -1,3 +1,4 @@
+export { contestedWords } from './contested-words.ts';
 export type { KernelCpu, KernelLock } from './kernel-cpu.ts';
 export { storeRecorded, storeSynthetic, switchItem } from './patching.ts';
 export * from './plan.ts';

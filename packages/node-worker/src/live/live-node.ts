@@ -1,5 +1,6 @@
 import { assert, Random, type Task, TaskRun } from '@numalab/base';
 import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
+import { contestedWords } from '@numalab/kernel';
 import {
   type HostStage2,
   Latencies,
@@ -169,6 +170,8 @@ export class LiveNode extends LivePlaces {
   readonly synchronisations: Synchronisation[] = [];
   /** Whether any writer synchronises. */
   readonly synchronises: boolean;
+  /** Words that several vCPUs patch: comparing them proves nothing. */
+  readonly contested: ReadonlySet<number>;
   tableOps: TableWatcher | null = null;
   /** Where nothing traps: what this thread has stored. */
   stored: MemoryOrder | null = null;
@@ -260,6 +263,7 @@ export class LiveNode extends LivePlaces {
     this.random = new Random(spec.seed, 'probe', id);
     this.duty = spec.workload.duty * Math.min(1, shared.permits / spec.nodes);
     this.synchronises = spec.writers.some((writer) => writer.kind !== 'synthetic' || writer.sync !== 'none');
+    this.contested = contestedWords(spec.writers);
     this.progress = progressOf(id, shared);
     this.writers = new LiveWriters(this, this.progress, isReborn);
     for (const cpu of this.cpus) this.walk.begin(cpu);
