@@ -8,7 +8,9 @@ const foldWord = (sum: number, word: number): number => {
   return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe654_6b64) | 0;
 };
 
+/** A number of 32 bits takes one step, and whichever of them is flipped, it is one still. */
 const foldNumber = (sum: number, value: number): number => {
+  if (value >= 0 && value < 0x1_0000_0000) return foldWord(sum, value);
   const size = Math.abs(value);
   return foldWord(foldWord(foldWord(sum, size | 0), (size / 0x1_0000_0000) | 0), value < 0 ? 1 : 0);
 };

@@ -10,7 +10,7 @@ import {
   EAGAIN,
   EC_DATA_ABORT,
   EEXIST,
-  EmulatedStore,
+  type EmulatedStore,
   ENOMEM,
   ExclusiveMonitor,
   emulateFromSyndrome,
@@ -105,6 +105,8 @@ export class El2 {
   private readonly failsLate: boolean;
   private readonly injectsWhileUnmapped: boolean;
   private readonly expected: CpuRegisters;
+  /** What the oracle stores. */
+  private readonly written: Uint8Array = new Uint8Array(64);
   /** EL2's decoder uses the monitor up; the core's own is what E1 compares with. */
   private readonly monitor = new ExclusiveMonitor();
 
@@ -262,7 +264,7 @@ export class El2 {
     if (ipa < 0) return RETRY;
     const offset = ipa - node.layout.imageIpa;
     if (!node.isReplicated(offset)) return INJECTED;
-    const store = new EmulatedStore();
+    const { store } = node.hardware.cores[cpu.core]!;
     let word = 0;
     if (!emulateFromSyndrome(esr, far, cpu.registers, store)) {
       word = yield* this.trappedInstruction(cpu);
@@ -362,7 +364,7 @@ export class El2 {
     const { registers } = cpu;
     this.expected.copyFrom(registers);
     const word = node.imageWordAt(registers.pc);
-    const written = new Uint8Array(64);
+    const { written } = this;
     let writtenBytes = 0;
     const isOracle = oracleExecute(
       word,

@@ -1,6 +1,7 @@
 import { assert } from '@numalab/base';
 import {
   CpuRegisters,
+  EmulatedStore,
   InstructionCache,
   Latencies,
   type LatencyProfile,
@@ -69,6 +70,8 @@ export class CoreHardware {
   readonly stage1Tables: readonly Tlb[];
   /** Where the stage-2 table of a level is, by IPA, at level + 1. */
   readonly stage2Tables: readonly Tlb[];
+  /** The store that trapped on it last; decoding the next begins anew. */
+  readonly store: EmulatedStore = new EmulatedStore();
   /** The two groups that were fetched last, and ahead of that. Whoever uses them empties them first. */
   readonly fetchBuffer: readonly [FetchGroup, FetchGroup] = [new FetchGroup(), new FetchGroup()];
   private stack: Int32Array = new Int32Array(0);
