@@ -50,8 +50,8 @@ const quickly: LeaseRunner = {
         failure: null,
         sums: { seeds: seed },
         evidence: { eventual: 1, ordered: 1, completed: 1, atomic: 1 },
-        rules: {},
-        faultsFired: {},
+        rules: [],
+        faults: [],
         marks: [],
         times: { writeLatencyPs: [seed], maintainedPs: [] },
       });

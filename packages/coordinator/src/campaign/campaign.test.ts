@@ -22,8 +22,8 @@ const outcomeOf = (from: number, to: number): LeaseOutcome => {
         : null,
       sums: { events: 10 },
       evidence: { eventual: 1, ordered: 1, completed: 1, atomic: 1 },
-      rules: { R1: 1 },
-      faultsFired: {},
+      rules: [{ id: 'R1', evidence: 1 }],
+      faults: [],
       marks: [],
       times: { writeLatencyPs: [seed], maintainedPs: [] },
     });

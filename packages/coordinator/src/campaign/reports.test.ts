@@ -11,8 +11,12 @@ const run = (verdict: RunTally['verdict'], invariant: string, message: string): 
   failure: verdict === 'pass' ? null : { cause: `${invariant}: ${message}`, invariant, message, seed: 5, events: 9 },
   sums: {},
   evidence: { eventual: 1, ordered: 1, completed: 1, atomic: 1 },
-  rules: { R1: 1, R2: 3, T4: 0 },
-  faultsFired: { drop: 2 },
+  rules: [
+    { id: 'R1', evidence: 1 },
+    { id: 'R2', evidence: 3 },
+    { id: 'T4', evidence: 0 },
+  ],
+  faults: [{ kind: 'drop', fired: 2 }],
   marks: ['write retired'],
   times: { writeLatencyPs: [1_000_000], maintainedPs: [] },
 });

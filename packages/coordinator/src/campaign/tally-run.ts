@@ -24,37 +24,44 @@ export const MARK_NAMES: readonly string[] = Object.keys(MARKS);
 
 const NO_EVIDENCE: Readonly<Record<Guarantee, number>> = { eventual: 0, ordered: 0, completed: 0, atomic: 0 };
 
-const firedBy = ({ faults }: JudgedRun): Record<string, number> => {
-  const fired: Record<string, number> = {};
-  for (const fault of faults) fired[fault.kind] = (fired[fault.kind] ?? 0) + fault.fired;
-  return fired;
+const marksOf = (run: JudgedRun): string[] => {
+  const marks: string[] = [];
+  for (const [name, isReached] of Object.entries(MARKS)) if (isReached(run)) marks.push(name);
+  return marks;
+};
+
+/** What failed, and in which run. */
+const failureOf = ({ judgement }: JudgedRun, seed: number, events: number, expect: readonly string[]) => {
+  if (judgement.verdict !== 'fail') return null;
+  const broken = judgement.violations.find(({ id }) => !expect.includes(id));
+  const invariant = broken?.id ?? 'expect';
+  const message = broken?.message ?? judgement.reason;
+  return { cause: causeOf(invariant, message), invariant, message, seed, events };
 };
 
 /** What a judged run adds to a tally. */
 export const tallyOf = (run: JudgedRun, seed: number, expect: readonly string[]): RunTally => {
   const { raw, judgement } = run;
-  const events = raw.nodes.reduce((sum, node) => sum + node.events, raw.hypervisor.events);
-  // Where the order is broken, a write may seem to end before it begins: that is no time to be summed up.
-  const over = judgement.writes.filter(
-    ({ begin, end }) => Number.isFinite(begin) && Number.isFinite(end) && end >= begin,
-  );
-  const maintained = raw.nodes.flatMap(({ times }) => times.filter((time) => time.maintained >= 0));
-  const broken = judgement.violations.find(({ id }) => !expect.includes(id));
-  const invariant = broken?.id ?? 'expect';
-  const message = broken?.message ?? judgement.reason;
-  const failed = judgement.verdict === 'fail';
+  let { events } = raw.hypervisor;
+  const maintainedPs: number[] = [];
+  for (const node of raw.nodes) {
+    events += node.events;
+    for (const { begin, maintained } of node.times) if (maintained >= 0) maintainedPs.push(maintained - begin);
+  }
+  const writeLatencyPs: number[] = [];
+  for (const { begin, end } of judgement.writes) {
+    // Where the order is broken, a write may seem to end before it begins: that is no time to be summed up.
+    if (end >= begin && end < Infinity && begin > -Infinity) writeLatencyPs.push(end - begin);
+  }
   return {
     verdict: judgement.verdict,
-    failure: failed ? { cause: causeOf(invariant, message), invariant, message, seed, events } : null,
-    sums: { events, virtualTimePs: raw.endPs, writes: over.length },
+    failure: failureOf(run, seed, events, expect),
+    sums: { events, virtualTimePs: raw.endPs, writes: writeLatencyPs.length },
     evidence: judgement.evidence,
-    rules: Object.fromEntries(judgement.rules.map(({ id, evidence }) => [id, evidence])),
-    faultsFired: firedBy(run),
-    marks: MARK_NAMES.filter((name) => MARKS[name]!(run)),
-    times: {
-      writeLatencyPs: over.map(({ begin, end }) => end - begin),
-      maintainedPs: maintained.map((time) => time.maintained - time.begin),
-    },
+    rules: judgement.rules,
+    faults: run.faults,
+    marks: marksOf(run),
+    times: { writeLatencyPs, maintainedPs },
   };
 };
 
@@ -74,8 +81,8 @@ export const tallyOfError = (error: unknown, seed: number): RunTally => {
     },
     sums: {},
     evidence: NO_EVIDENCE,
-    rules: {},
-    faultsFired: {},
+    rules: [],
+    faults: [],
     marks: [],
     times: { writeLatencyPs: [], maintainedPs: [] },
   };

@@ -10,8 +10,8 @@ const run = (seed: number, times: readonly number[], failed: string | null = nul
   failure: failed === null ? null : { cause: failed, invariant: 'R1', message: `seed ${seed}`, seed, events },
   sums: { events },
   evidence: { ...NO_EVIDENCE, ordered: 1 },
-  rules: { R1: 2 },
-  faultsFired: { drop: seed % 3 },
+  rules: [{ id: 'R1', evidence: 2 }],
+  faults: [{ kind: 'drop', fired: seed % 3 }],
   marks: seed % 2 === 0 ? ['even'] : [],
   times: { writeLatencyPs: times, maintainedPs: [] },
 });

@@ -1,3 +1,4 @@
+import type { FaultResult, RuleResult } from '@numalab/checkers';
 import type { Guarantee } from '@numalab/protocols';
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js';
 
@@ -28,8 +29,9 @@ export interface RunTally {
   /** Fetches that could have refuted each level. */
   readonly evidence: Readonly<Record<Guarantee, number>>;
   /** How often each rule was put to the test. */
-  readonly rules: Counts;
-  readonly faultsFired: Counts;
+  readonly rules: readonly Pick<RuleResult, 'id' | 'evidence'>[];
+  /** How often each fault fired. */
+  readonly faults: readonly Pick<FaultResult, 'kind' | 'fired'>[];
   /** Situations that the run reached. */
   readonly marks: readonly string[];
   /** Picoseconds, by histogram. */
@@ -65,7 +67,7 @@ const newHistogram = (): Histogram =>
   build({ bitBucketSize: 64, highestTrackableValue: MOST_PS, numberOfSignificantValueDigits: 3 });
 
 const addCounts = (into: Record<string, number>, from: Counts): void => {
-  for (const [name, count] of Object.entries(from)) into[name] = (into[name] ?? 0) + count;
+  for (const name in from) into[name] = (into[name] ?? 0) + from[name]!;
 };
 
 const shorter = (one: Failure, other: Omit<Failure, 'count'>): boolean =>
@@ -92,11 +94,13 @@ export class Tally {
 
   /** Adds a run. */
   addRun(run: RunTally): void {
-    addCounts(this.runs, { total: 1, [run.verdict]: 1 });
+    this.runs.total!++;
+    this.runs[run.verdict]!++;
     addCounts(this.sums, run.sums);
     addCounts(this.evidence, run.evidence);
-    addCounts(this.rules, run.rules);
-    addCounts(this.faultsFired, run.faultsFired);
+    const { rules, faultsFired } = this;
+    for (const { id, evidence } of run.rules) rules[id] = (rules[id] ?? 0) + evidence;
+    for (const { kind, fired } of run.faults) faultsFired[kind] = (faultsFired[kind] ?? 0) + fired;
     for (const mark of run.marks) this.marks[mark] = (this.marks[mark] ?? 0) + 1;
     for (const name of HISTOGRAMS)
       for (const time of run.times[name]) this.histograms[name].recordValue(Math.min(time, MOST_PS));
