@@ -18,7 +18,9 @@ export const lateExecutions = (
   if (synchronisations.length === 0) return [];
   // Per CPU its synchronisations, the latest last: they are taken off from there, as its writes are looked at latest first.
   const byCpu = new Map<number, { readonly left: Synchronisation[]; found: Synchronisation | null }>();
-  for (const sync of [...synchronisations].sort((a, b) => a.time - b.time)) {
+  const byTime =
+    synchronisations.length === 1 ? synchronisations : [...synchronisations].sort((a, b) => a.time - b.time);
+  for (const sync of byTime) {
     const own = byCpu.get(sync.cpu);
     if (own === undefined) byCpu.set(sync.cpu, { left: [sync], found: null });
     else own.left.push(sync);

@@ -1,5 +1,5 @@
 import { collect } from '@numalab/base';
-import type { Comparison, Finding, NodeReport, Synchronisation, WordLog } from '@numalab/node-worker';
+import type { Comparison, Finding, GroupLog, NodeReport, Synchronisation, WordLog } from '@numalab/node-worker';
 import type { Budget } from './budget.ts';
 import { byWord } from './by-word.ts';
 import { Shortest } from './counter-example.ts';
@@ -78,8 +78,15 @@ export const judgeFetches = (
       }
     }
   }
-  const groups = nodes.flatMap((node) => node.groups);
-  const enough = budget.spend(groups.reduce((sum, { cpus }) => sum + cpus.length, 0));
+  const groups: GroupLog[] = [];
+  let combinations = 0;
+  for (const node of nodes) {
+    for (const group of node.groups) {
+      groups.push(group);
+      combinations += group.cpus.length;
+    }
+  }
+  const enough = budget.spend(combinations);
   const whole = enough ? judgeWholeWrites({ writes, sightsOf, groups, writerOf }) : { findings: [], tests: 0 };
   return {
     shortest,

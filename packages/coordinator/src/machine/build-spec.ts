@@ -191,7 +191,8 @@ const known = new WeakMap<Scenario, Map<string, Prepared>>();
 const prepared = (scenario: Scenario, overrides: SpecOverrides): Prepared => {
   const ofScenario = known.get(scenario) ?? new Map<string, Prepared>();
   known.set(scenario, ofScenario);
-  const key = `${overrides.strategy} ${overrides.guarantee}`;
+  const { strategy, guarantee } = overrides;
+  const key = strategy === undefined && guarantee === undefined ? '' : `${strategy} ${guarantee}`;
   const found = ofScenario.get(key) ?? prepare(scenario, overrides);
   ofScenario.set(key, found);
   return found;

@@ -118,6 +118,11 @@ const DRAWS: Readonly<Record<FaultKind, (random: Random, options: SwarmOptions) 
   'flip-journal': (random, options) => ({ at: moment(random, options.horizonPs) }),
 };
 
+/** The name of each kind's stream. */
+const STREAMS = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, `swarm ${kind}`])) as Readonly<
+  Record<FaultKind, string>
+>;
+
 /**
  * The faults that `seed` draws: each run its own subset of kinds, with its own rates, targets and moments, as entries that a
  * scenario file can hold. Each kind has a stream of its own. Without `unrestricted` only what the machine is built to survive,
@@ -129,7 +134,7 @@ export const drawFaults = (options: SwarmOptions, seed: number): readonly Fault[
   const kinds = options.unrestricted === true ? all : survivableKinds(all, options);
   const faults: Fault[] = [];
   for (const kind of kinds) {
-    const random = new Random(seed, `swarm ${kind}`);
+    const random = new Random(seed, STREAMS[kind]);
     if (!random.chance(...KIND_CHANCE)) continue;
     const isSingle = kind === 'crash' || kind === 'hyp-crash';
     const count = isSingle ? 1 : 1 + random.below(2);

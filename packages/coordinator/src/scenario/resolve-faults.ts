@@ -66,15 +66,16 @@ const process = (text: string, nodes: number, problem: FaultProblem): number => 
 
 /** The link that `target` names: `0>hyp` one way, `0|hyp` both ways, `*>1`, or `1` for all links of one. */
 export const linkOf = (target: string, nodes: number, problem: FaultProblem): Place => {
-  const [first = '', mark = '', second = ''] = target.split(/([>|])/);
-  if (mark === '') {
-    const node = process(first.trim(), nodes, problem);
+  const bothWays = target.indexOf('|');
+  const mark = bothWays >= 0 ? bothWays : target.indexOf('>');
+  if (mark < 0) {
+    const node = process(target.trim(), nodes, problem);
     return { ...ANYWHERE, from: node, bothWays: true };
   }
-  const from = process(first.trim(), nodes, problem);
-  const to = process(second.trim(), nodes, problem);
+  const from = process(target.slice(0, mark).trim(), nodes, problem);
+  const to = process(target.slice(mark + 1).trim(), nodes, problem);
   if (from === to && from >= 0) problem('target', `${target.slice(0, 40)} is no link: both ends are the same`);
-  return { ...ANYWHERE, from, to, bothWays: mark === '|' };
+  return { ...ANYWHERE, from, to, bothWays: bothWays >= 0 };
 };
 
 const placeOf = ({ kind, target }: Fault, shape: FaultShape, problem: FaultProblem): Place => {
