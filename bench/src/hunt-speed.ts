@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { hunt, loadScenario } from '@numalab/coordinator';
 import type { Figure } from './figure.ts';
 
-const SEEDS = 10_000;
+const SEEDS = 100_000;
 
 /** Whole runs of the small scenario, one seed each, on all cores with swarm faults and all checks on. Throws if one fails. */
 export const huntSpeed = async (): Promise<Figure> => {
