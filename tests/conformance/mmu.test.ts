@@ -163,11 +163,11 @@ describe('a TLBI', () => {
       yield* node.mmu.access(cpu, imageVa(node, RODATA), ACCESS_READ);
       node.maintenance.apply(cpu, TLBI_VMALLE1IS, 0);
       const { coherence } = node;
-      const load = coherence.load32.bind(coherence);
+      const sample = coherence.word.bind(coherence);
       let reads = 0;
       // After the third read of four: the root's descriptor and the next were there before, the third was under way.
-      coherence.load32 = function* (by, pa) {
-        const word = yield* load(by, pa);
+      coherence.word = (by, pa) => {
+        const word = sample(by, pa);
         if (++reads === 3) node.maintenance.apply(cpu, TLBI_VMALLE1IS, 0);
         return word;
       };
