@@ -174,9 +174,10 @@ const usesIndex = (word: number): boolean =>
  * (see {@link aimStore}); −1 if there is none.
  */
 export const findStoreGadget = (words: Uint32Array, form: StoreForm, from = 0): number => {
-  for (let i = from; i < words.length; i++) {
-    if ((words[i]! & form.mask) >>> 0 === form.value && settable(words[i]!)) return i;
-  }
+  // As signed numbers, which need no `>>>`: many forms are looked for in the whole of the text.
+  const mask = form.mask | 0;
+  const value = form.value | 0;
+  for (let i = from; i < words.length; i++) if ((words[i]! & mask) === value && settable(words[i]!)) return i;
   return -1;
 };
 
