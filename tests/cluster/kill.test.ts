@@ -188,7 +188,8 @@ describe.skipIf(process.platform !== 'linux')('a run over processes', () => {
       expect(code).toBe(130);
       const result = JSON.parse(stdout) as { interrupted: boolean; nodes: unknown[]; lostProcesses: unknown[] };
       expect(result.interrupted).toBe(true);
-      expect(result.lostProcesses).toMatchObject([{ process: 1, backMs: null }]);
+      // Whether its nodes are back by then is up to the machine.
+      expect(result.lostProcesses).toMatchObject([{ process: 1, pid: members[1] }]);
       expect(result.nodes.length).toBeGreaterThan(0);
       await until(() => !members.some(isAlive));
     },
