@@ -27,11 +27,6 @@ export class Random {
 
   /** The stream that `seed` (an unsigned integer below 2^53), `name` and `index` determine. */
   constructor(seed: number, name: string, index = 0) {
-    this.reseed(seed, name, index);
-  }
-
-  /** Makes this the stream of another seed, without a new object. */
-  reseed(seed: number, name: string, index = 0): void {
     let s = (seed >>> 0) ^ Math.imul((seed / 0x1_0000_0000) >>> 0, 0x85eb_ca6b);
     s = splitmix32(s ^ hashString(name));
     s = splitmix32(s ^ Math.imul(index + 1, 0xc2b2_ae35));

@@ -5,6 +5,7 @@ import {
   type DesignatedCopy,
   type DonatedRange,
   type TableExpectations,
+  type TableJudgement,
   type TableMemo,
 } from '../tables/index.ts';
 
@@ -87,10 +88,15 @@ export const judgeTables = (
   memo: TableMemo | null = null,
 ): { findings: Finding[]; evidence: Record<string, number> } => {
   if (spec.strategy !== 'stage2') return { findings: [], evidence: {} };
-  const found =
-    memo === null
-      ? checkTables(expectationsOf(spec, nodes, (_node, ...registers) => decodeStage2Config(...registers)))
-      : memo.check(spec, nodes, () => expectationsOf(spec, nodes, (...registers) => memo.configOf(...registers)));
+  const judgeAnew = (): TableJudgement => {
+    const expected = expectationsOf(
+      spec,
+      nodes,
+      (node, ...registers) => memo?.configOf(node, ...registers) ?? decodeStage2Config(...registers),
+    );
+    return { found: checkTables(expected), donated: expected.donated.length };
+  };
+  const { found, donated } = memo === null ? judgeAnew() : memo.judge(spec, nodes, judgeAnew);
   const findings: Finding[] = found.map(({ id, message }) => ({ id, message, timePs: 0 }));
   let [pages, edits, cached] = [0, 0, 0];
   for (const { tables, tableEdits, tableFindings, translationsChecked } of nodes) {
@@ -99,6 +105,6 @@ export const judgeTables = (
     edits += tableEdits;
     cached += translationsChecked;
   }
-  const donated = nodes.length * donatedRanges(spec, layOut(spec)).length;
-  return { findings, evidence: { T1: pages, T2: pages, T3: donated, T4: edits, T5: cached, T6: pages } };
+  const tested = nodes.length * donated;
+  return { findings, evidence: { T1: pages, T2: pages, T3: tested, T4: edits, T5: cached, T6: pages } };
 };

@@ -1,6 +1,5 @@
 import { decodeStage2Config, type Stage2Config } from '@numalab/machine';
 import { isSameMachine, type MachineSpec, type NodeReport } from '@numalab/node-worker';
-import { checkTables, type TableExpectations } from './check-tables.ts';
 import type { TableFinding } from './finding.ts';
 
 const areEqual = (x: readonly number[] | null, y: readonly number[] | null): boolean => {
@@ -8,6 +7,12 @@ const areEqual = (x: readonly number[] | null, y: readonly number[] | null): boo
   for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false;
   return true;
 };
+
+/** What a judge found in tables, in each of which so many ranges should be donated. */
+export interface TableJudgement {
+  readonly found: readonly TableFinding[];
+  readonly donated: number;
+}
 
 /** What of a node's report a judgement of its tables hangs on. */
 type Tables = Pick<NodeReport, 'memory' | 'tables' | 'pages'>;
@@ -33,7 +38,7 @@ const isSameNode = (x: Tables, y: Tables): boolean =>
 export class TableMemo {
   private spec: MachineSpec | null = null;
   private nodes: readonly Tables[] = [];
-  private found: readonly TableFinding[] = [];
+  private judged: TableJudgement = { found: [], donated: 0 };
   private readonly configs: Stage2Config[] = [];
   /** Judgements that were taken from memory. */
   hits = 0;
@@ -48,16 +53,16 @@ export class TableMemo {
     return config;
   }
 
-  /** What {@link checkTables} finds in the tables that a run of `spec` left on `nodes`. */
-  check(spec: MachineSpec, nodes: readonly NodeReport[], expected: () => TableExpectations): readonly TableFinding[] {
+  /** What `judgeAnew` says of the tables that a run of `spec` left on `nodes`, which it is only asked if they are others. */
+  judge(spec: MachineSpec, nodes: readonly NodeReport[], judgeAnew: () => TableJudgement): TableJudgement {
     if (this.spec !== null && isSameMachine(this.spec, spec) && this.areSame(nodes)) {
       this.hits++;
-      return this.found;
+      return this.judged;
     }
-    this.found = checkTables(expected());
+    this.judged = judgeAnew();
     this.spec = spec;
     this.nodes = nodes.map(({ memory, tables, pages }) => ({ memory, tables, pages }));
-    return this.found;
+    return this.judged;
   }
 
   private areSame(nodes: readonly NodeReport[]): boolean {

@@ -4,6 +4,12 @@ export const monotonicNs = (): number => {
   return seconds * 1e9 + ns;
 };
 
+/** The same in milliseconds since a run's origin. */
+export const monotonicMsClock =
+  (originNs: number): (() => number) =>
+  () =>
+    (monotonicNs() - originNs) / 1e6;
+
 /** The same since a run's origin. */
 export const monotonicClock =
   (originNs: number): (() => number) =>

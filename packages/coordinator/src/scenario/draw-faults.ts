@@ -17,7 +17,8 @@ export interface SwarmOptions extends FaultShape {
 const KIND_CHANCE = [1, 4] as const;
 const CALM_CHANCE = [1, 16] as const;
 
-const BLANK: Omit<Fault, 'kind'> = {
+/** What a fault does not say. */
+export const BLANK_FAULT: Omit<Fault, 'kind'> = {
   target: null,
   at: null,
   nth: null,
@@ -138,7 +139,7 @@ export const drawFaults = (options: SwarmOptions, seed: number): readonly Fault[
     if (!random.chance(...KIND_CHANCE)) continue;
     const isSingle = kind === 'crash' || kind === 'hyp-crash';
     const count = isSingle ? 1 : 1 + random.below(2);
-    for (let i = 0; i < count; i++) faults.push({ ...BLANK, kind, ...DRAWS[kind](random, options) });
+    for (let i = 0; i < count; i++) faults.push({ ...BLANK_FAULT, kind, ...DRAWS[kind](random, options) });
   }
   return faults;
 };

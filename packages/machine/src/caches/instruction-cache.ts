@@ -1,3 +1,4 @@
+import { FilledPlaces } from './filled-places.ts';
 import { LINE_BYTES } from './tag-cache.ts';
 
 /** Words of contents a line takes: 16 words, each followed by the number of the write it came from. */
@@ -14,9 +15,7 @@ export class InstructionCache {
   private readonly setMask: number;
   private readonly tags: Float64Array;
   private readonly next: Uint8Array;
-  /** Places filled since the last reset, so that emptying costs what was used. */
-  private readonly used: Int32Array;
-  private usedCount = 0;
+  private readonly filled: FilledPlaces;
 
   constructor(bytes: number, ways: number) {
     let sets = 1;
@@ -25,7 +24,7 @@ export class InstructionCache {
     this.setMask = sets - 1;
     this.tags = new Float64Array(sets * ways).fill(-1);
     this.next = new Uint8Array(sets);
-    this.used = new Int32Array(sets * ways);
+    this.filled = new FilledPlaces(sets * ways);
     this.cells = new Uint32Array(sets * ways * LINE_CELLS);
   }
 
@@ -43,8 +42,7 @@ export class InstructionCache {
     const set = (tag & this.setMask) >>> 0;
     const way = this.next[set]!;
     const index = set * this.ways + way;
-    if (this.usedCount < this.used.length) this.used[this.usedCount] = index;
-    this.usedCount++;
+    this.filled.note(index);
     this.tags[index] = tag;
     this.next[set] = way + 1 === this.ways ? 0 : way + 1;
     return index;
@@ -58,8 +56,7 @@ export class InstructionCache {
 
   /** IC IALLU. */
   invalidateAll(): void {
-    if (this.usedCount > this.used.length) this.tags.fill(-1);
-    else for (let i = 0; i < this.usedCount; i++) this.tags[this.used[i]!] = -1;
+    this.filled.restore(this.tags, -1);
   }
 
   /** PA of line `index`, or -1 if it is empty. */
@@ -76,8 +73,7 @@ export class InstructionCache {
   /** Empties the cache as at power-on. */
   reset(): void {
     this.invalidateAll();
-    if (this.usedCount > this.used.length) this.next.fill(0);
-    else for (let i = 0; i < this.usedCount; i++) this.next[Math.floor(this.used[i]! / this.ways)] = 0;
-    this.usedCount = 0;
+    this.filled.restore(this.next, 0, this.ways);
+    this.filled.forget();
   }
 }

@@ -1,3 +1,5 @@
+import { FilledPlaces } from './filled-places.ts';
+
 /** Lines of 64 bytes. */
 export const LINE_BYTES = 64;
 
@@ -14,9 +16,7 @@ export class TagCache {
   private readonly setMask: number;
   private readonly tags: Float64Array;
   private readonly next: Uint8Array;
-  /** Places filled since the last reset, so that a reset costs what was used. */
-  private readonly used: Int32Array;
-  private usedCount = 0;
+  private readonly filled: FilledPlaces;
 
   /** `bytes` is rounded down to a power of two of sets. */
   constructor(bytes: number, ways: number) {
@@ -27,7 +27,7 @@ export class TagCache {
     this.setMask = sets - 1;
     this.tags = new Float64Array(this.lines).fill(-1);
     this.next = new Uint8Array(sets);
-    this.used = new Int32Array(Math.min(this.lines, REMEMBERED));
+    this.filled = new FilledPlaces(Math.min(this.lines, REMEMBERED));
   }
 
   /** Whether the line at `pa` is present; brings it in if it was not. */
@@ -37,8 +37,7 @@ export class TagCache {
     const start = set * this.ways;
     for (let i = start; i < start + this.ways; i++) if (this.tags[i] === tag) return true;
     const way = this.next[set]!;
-    if (this.usedCount < this.used.length) this.used[this.usedCount] = start + way;
-    this.usedCount++;
+    this.filled.note(start + way);
     this.tags[start + way] = tag;
     this.next[set] = way + 1 === this.ways ? 0 : way + 1;
     return false;
@@ -61,16 +60,8 @@ export class TagCache {
 
   /** Empties the cache as at power-on. The replacement pointers, too, must not remember what was. */
   reset(): void {
-    const { used, usedCount, tags, next, ways } = this;
-    if (usedCount > used.length) {
-      tags.fill(-1);
-      next.fill(0);
-    } else {
-      for (let i = 0; i < usedCount; i++) {
-        tags[used[i]!] = -1;
-        next[Math.floor(used[i]! / ways)] = 0;
-      }
-    }
-    this.usedCount = 0;
+    this.filled.restore(this.tags, -1);
+    this.filled.restore(this.next, 0, this.ways);
+    this.filled.forget();
   }
 }

@@ -1,4 +1,5 @@
 import { sizeOfShift } from '../arm/granule.ts';
+import { FilledPlaces } from './filled-places.ts';
 
 /** Permission bits of a cached translation. */
 export const TLB_READ = 1;
@@ -35,9 +36,7 @@ export class Tlb {
     return this.count;
   }
 
-  /** Places filled since the last reset, so that emptying costs what was used. */
-  private readonly places = new Int32Array(REMEMBERED);
-  private filled = 0;
+  private readonly filled = new FilledPlaces(REMEMBERED);
 
   constructor(entries: number) {
     let sets = 1;
@@ -83,8 +82,7 @@ export class Tlb {
     const way = this.next[set]!;
     this.next[set] = (way + 1) & 3;
     const index = set * 4 + way;
-    if (this.filled < REMEMBERED) this.places[this.filled] = index;
-    this.filled++;
+    this.filled.note(index);
     if (this.from[index]! >= 0) this.drop(index);
     this.from[index] = page * size;
     this.to[index] = value;
@@ -109,10 +107,8 @@ export class Tlb {
   /** Removes all entries. */
   invalidateAll(): void {
     if (this.count === 0) return;
-    const { places, filled, from, perClass } = this;
-    if (filled > places.length) from.fill(-1);
-    else for (let i = 0; i < filled; i++) from[places[i]!] = -1;
-    for (let cls = 0; cls < CLASSES; cls++) perClass[cls] = 0;
+    this.filled.restore(this.from, -1);
+    for (let cls = 0; cls < CLASSES; cls++) this.perClass[cls] = 0;
     this.classMask = 0;
     this.count = 0;
   }
@@ -120,9 +116,7 @@ export class Tlb {
   /** As at power-on. */
   reset(): void {
     this.invalidateAll();
-    const { places, filled, next } = this;
-    if (filled > places.length) next.fill(0);
-    else for (let i = 0; i < filled; i++) next[places[i]! >> 2] = 0;
-    this.filled = 0;
+    this.filled.restore(this.next, 0, 4);
+    this.filled.forget();
   }
 }

@@ -5,12 +5,10 @@ import { type Exit, killMembers, type Member, takeMembers } from '../../engine/c
 import type { LiveFleet } from '../conductor.ts';
 import { KeptNews } from '../kept-news.ts';
 import type { LostProcess } from '../live-run.ts';
-import { monotonicClock } from '../monotonic-clock.ts';
+import { monotonicMsClock } from '../monotonic-clock.ts';
 import type { LiveMemberJob } from './cluster-task.ts';
 import type { LiveMemberOutcome } from './live-member.ts';
 import { Successions } from './successions.ts';
-
-const NS_PER_MS = 1e6;
 
 const errorOf = ({ name, message, where }: Extract<LiveMemberOutcome, { kind: 'failed' }>, process: number): Error =>
   name === 'InputError'
@@ -80,8 +78,7 @@ export class ClusterFleet implements LiveFleet {
     this.lives = jobs.map(() => 1);
     this.asked = new Set(jobs.keys());
     this.news = new KeptNews(jobs[0]!.spec.nodes);
-    const clock = monotonicClock(jobs[0]!.originNs);
-    this.now = () => clock() / NS_PER_MS;
+    this.now = monotonicMsClock(jobs[0]!.originNs);
     this.successions = new Successions({
       start: (place) => this.succeed(place),
       connect: (place) => {

@@ -8,10 +8,8 @@ import { faultyPorts, waysOf } from '../faulty-thread.ts';
 import type { LiveNews, LiveOutcome } from '../live-task.ts';
 import { RING_WORDS, ringOffset } from '../live-task.ts';
 import { meet, outcomeOf, stoppingAll, testCells, withoutOrder } from '../live-thread.ts';
-import { monotonicClock } from '../monotonic-clock.ts';
+import { monotonicClock, monotonicMsClock } from '../monotonic-clock.ts';
 import { type ClusterLiveTask, OUTBOX_WORDS, outboxOffset } from './cluster-task.ts';
-
-const NS_PER_MS = 1e6;
 
 /** A ring whose reader is in another process: the service thread carries on what is published, after what was posted before. */
 class FarRingWriter extends LiveRingWriter {
@@ -50,11 +48,10 @@ const runNode = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
   const { spec, words } = shared;
   const half = (await loadProtocol(task.protocol)).node(spec.bugs);
   const port = portOf(task);
-  const clock = monotonicClock(originNs);
   const isFar = spread.memberOf[spec.nodes] !== spread.member;
   const up = ringOffset(thread);
   const raw = {
-    now: () => clock() / NS_PER_MS,
+    now: monotonicMsClock(originNs),
     toHypervisor: isFar
       ? new FarRingWriter(rings, up, () => port.flush(), bellOf(task))
       : new LiveRingWriter(rings, up, RING_WORDS),
@@ -78,8 +75,7 @@ const runHypervisor = async (task: ClusterLiveTask): Promise<LiveOutcome> => {
   const { shared, spread, rings, originNs, recordLimit } = task;
   const port = portOf(task);
   const half = (await loadProtocol(task.protocol)).hypervisor(shared.spec.bugs);
-  const clock = monotonicClock(originNs);
-  const now = (): number => clock() / NS_PER_MS;
+  const now = monotonicMsClock(originNs);
   const open = waysOf(task, now, (node, offset) =>
     spread.memberOf[node] === spread.member
       ? new LiveRingWriter(rings, offset, RING_WORDS)

@@ -19,12 +19,10 @@ import {
 import { type PackedMemory, packMemory } from '../../engine/cluster/packed-report.ts';
 import { buildShared, doneWrites, threadsOf } from '../live-shared.ts';
 import type { LiveHypervisorReport, LiveNews, LiveOutcome } from '../live-task.ts';
-import { monotonicClock } from '../monotonic-clock.ts';
+import { monotonicMsClock } from '../monotonic-clock.ts';
 import { LOOK_MS, NodeLives, type NodeOutage } from '../node-lives.ts';
 import { type LiveMemberJob, orderThread } from './cluster-task.ts';
 import { MemberHost } from './member-host.ts';
-
-const NS_PER_MS = 1e6;
 
 /** What a process of a live run leaves behind. */
 export type LiveMemberOutcome =
@@ -100,7 +98,7 @@ class LiveMember {
     const { beganMs, job, host } = this;
     if (this.isOver) return;
     this.lives = new NodeLives(host, host.base, job.durable);
-    if (beganMs !== null) this.lives.begin(beganMs, monotonicClock(job.originNs)() / NS_PER_MS - beganMs);
+    if (beganMs !== null) this.lives.begin(beganMs, monotonicMsClock(job.originNs)() - beganMs);
   }
 
   private fail(): void {

@@ -119,20 +119,20 @@ export class MemberHost implements LivesHost {
   }
 
   async clear(node: number): Promise<void> {
-    const cleared = new Promise<void>((resolve) => {
-      this.cleared.set(node, resolve);
-    });
-    this.toService.postMessage({ clear: node });
-    await cleared;
+    await this.ask({ clear: node }, this.cleared, node);
   }
 
   /** A process is gone. Resolves when nobody here waits for it, and its nodes are down. */
   async lose(member: number): Promise<void> {
-    const buried = new Promise<void>((resolve) => {
-      this.buried.set(member, resolve);
+    await this.ask({ lost: member }, this.buried, member);
+  }
+
+  /** Asks the service thread for something, and waits among `waiting` until it is done. */
+  private ask(message: ToService, waiting: Map<number, () => void>, subject: number): Promise<void> {
+    return new Promise((resolve) => {
+      waiting.set(subject, resolve);
+      this.toService.postMessage(message);
     });
-    this.toService.postMessage({ lost: member });
-    await buried;
   }
 
   /** No thread is needed any more: what became of the service thread. */
