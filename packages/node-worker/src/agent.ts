@@ -131,7 +131,8 @@ export class Agent implements NodeContext {
 
   private *work(): Steps {
     while (this.inbox.length > 0) {
-      yield this.process.latencies.handlePs;
+      const { handlePs } = this.process.latencies;
+      if (!this.process.passes(this.cpu, handlePs)) yield handlePs;
       const event = this.inbox.shift();
       if (event === undefined) break;
       this.running = this.generation;
@@ -189,7 +190,8 @@ export class Agent implements NodeContext {
     if (!this.isCopied(write)) return;
     yield process.coherence.storeOwnText(this.cpu, this.paOf(write), write.words, write.number);
     process.applyLog.stored(write.number, this.cpu.time);
-    yield process.latencies.storePs * write.words.length;
+    const stores = process.latencies.storePs * write.words.length;
+    if (!process.passes(this.cpu, stores)) yield stores;
   }
 
   *maintain(asked: Write): Step<void> {

@@ -135,7 +135,10 @@ export class Coherence {
       this.request(cpu, pa);
       yield WAIT;
     }
-    if (!remote) yield this.access(cpu, pa);
+    if (!remote) {
+      const cost = this.access(cpu, pa);
+      if (!this.node.passes(cpu, cost)) yield cost;
+    }
     // The line may have been dropped while the access took its time.
     return this.isPresent(pa) ? this.word(cpu, pa) : yield* this.load32(cpu, pa);
   }

@@ -152,14 +152,15 @@ export class El2 {
     cpu.masked = true;
     cpu.el2 = EL2_BUSY;
     cpu.synchroniseContext();
-    yield node.latencies.trapPs;
+    if (!node.passes(cpu, node.latencies.trapPs)) yield node.latencies.trapPs;
     let outcome: number = INJECTED;
     if (fscType(status) === FSC_TRANSLATION && hpfarValid(esr)) outcome = yield* this.translationFault(cpu, faultIpa);
     else if (fscType(status) === FSC_PERMISSION && access !== null && !faultS1ptw) {
       outcome = (yield this.emulate(cpu, far, esr, begin)) as number;
     }
     if (outcome === INJECTED) this.noteInjected(cpu, faultIpa, status);
-    yield node.beforeEret(cpu);
+    const halt = node.beforeEret(cpu);
+    if (!node.passes(cpu, halt)) yield halt;
     cpu.el2 = EL2_NONE;
     cpu.synchroniseContext();
     node.unmask(cpu, masked);
@@ -230,7 +231,7 @@ export class El2 {
     if (node.host === null) return INJECTED;
     this.lazyFaults++;
     yield this.lock(cpu);
-    yield node.latencies.handlePs;
+    if (!node.passes(cpu, node.latencies.handlePs)) yield node.latencies.handlePs;
     node.tableOps?.locked?.(0);
     const faulted = node.host.handleTranslationFault(ipa);
     const result = yield* node.maintenance.perform(cpu, this.remaps ? remapped(node.host, ipa, faulted) : faulted);
@@ -259,7 +260,7 @@ export class El2 {
   private *emulate(cpu: Vcpu, far: number, esr: number, begin: number): Step<number> {
     const { node } = this;
     // HPFAR_EL2 is UNKNOWN for this fault: EL2 translates FAR_EL2 itself, and gives up if it cannot ([arm64 reference 4.2]).
-    yield node.latencies.atPs;
+    if (!node.passes(cpu, node.latencies.atPs)) yield node.latencies.atPs;
     const ipa = yield* node.mmu.addressTranslate(cpu, far);
     if (ipa < 0) return RETRY;
     const offset = ipa - node.layout.imageIpa;
@@ -284,7 +285,7 @@ export class El2 {
     // It may lie across the end of the range.
     if (!node.isReplicated(first) || !node.isReplicated(first + store.size - 1)) return this.refuse();
     this.trapped++;
-    yield node.latencies.emulatePs;
+    if (!node.passes(cpu, node.latencies.emulatePs)) yield node.latencies.emulatePs;
     if ((store.writes || store.pending) && !(yield this.submit(cpu, store, first, begin))) return RETRY;
     this.finish(cpu, store);
     return EMULATED;

@@ -51,7 +51,8 @@ export class Maintenance {
 
   private *drain(cpu: Vcpu): Step<void> {
     while (cpu.pendingMaintenance > 0 || cpu.pendingStores > 0) yield WAIT;
-    yield this.node.latencies.dsbBasePs;
+    const { node } = this;
+    if (!node.passes(cpu, node.latencies.dsbBasePs)) yield node.latencies.dsbBasePs;
   }
 
   /** ISB. */
@@ -173,17 +174,27 @@ export class Maintenance {
 
   /** Makes [pa, pa + bytes) visible to instruction fetches, as caches_clean_inval_pou does ([arm64 reference 5.4]). */
   *cleanInvalidate(cpu: Vcpu, pa: number, bytes: number): Step<void> {
-    const { spec } = this.node;
+    const { node } = this;
+    const { spec } = node;
     const first = pa - (pa % LINE_BYTES);
-    if (!spec.idc) for (let line = first; line < pa + bytes; line += LINE_BYTES) yield this.cleanLine(cpu, line);
-    yield this.dsb(cpu);
+    for (let line = first; !spec.idc && line < pa + bytes; line += LINE_BYTES) {
+      const clean = this.cleanLine(cpu, line);
+      if (!node.passes(cpu, clean)) yield clean;
+    }
+    const cleaned = this.dsb(cpu);
+    if (!node.passes(cpu, cleaned)) yield cleaned;
     if (!spec.dic) {
       const before = this.numbersFrom(first, pa + bytes);
-      for (let line = first; line < pa + bytes; line += LINE_BYTES) yield this.broadcast(cpu, link.IC_IVAU, line);
-      yield this.dsb(cpu);
+      for (let line = first; line < pa + bytes; line += LINE_BYTES) {
+        const invalidate = this.broadcast(cpu, link.IC_IVAU, line);
+        if (!node.passes(cpu, invalidate)) yield invalidate;
+      }
+      const invalidated = this.dsb(cpu);
+      if (!node.passes(cpu, invalidated)) yield invalidated;
       this.checkLines(first, before);
     }
-    yield this.isb(cpu);
+    const synchronised = this.isb(cpu);
+    if (!node.passes(cpu, synchronised)) yield synchronised;
   }
 
   /** Write numbers that fetches of local lines from `first` on would see now. */

@@ -87,9 +87,10 @@ export class Mmu {
    * `faultIpa` set; or {@link TRY_AGAIN}.
    */
   *translate(cpu: Vcpu, va: number, access: number): Step<number> {
-    const walk = this.node.hardware.cores[cpu.core]!.walk;
-    const { coherence } = this.node;
-    const { config } = this.node.stage1;
+    const { node } = this;
+    const { coherence } = node;
+    const { walk } = node.hardware.cores[cpu.core]!;
+    const { config } = node.stage1;
     const { invalidations } = cpu;
     cpu.walks++;
     cpu.faultStage2 = false;
@@ -107,7 +108,8 @@ export class Mmu {
       }
       const fault = this.stage2(cpu, ipa, ACCESS_READ);
       const pa = this.stage2Pa;
-      if (this.cost > 0) yield this.takeCost();
+      const spent = this.takeCost();
+      if (spent > 0 && !node.passes(cpu, spent)) yield spent;
       if (fault !== 0) {
         cpu.faultStage2 = true;
         cpu.faultS1ptw = true;
@@ -116,7 +118,7 @@ export class Mmu {
       }
       this.countStage1Read(cpu, pa);
       const cost = coherence.tryAccess(cpu, pa);
-      if (cost >= 0) yield cost;
+      if (cost >= 0 && !node.passes(cpu, cost)) yield cost;
       // The line may have been dropped while the access took its time.
       const isHere = cost >= 0 && coherence.isPresent(pa);
       const lo = isHere ? coherence.word(cpu, pa) : ((yield coherence.load32(cpu, pa)) as number);
@@ -146,7 +148,8 @@ export class Mmu {
       cpu.faultStage2 = true;
       cpu.faultIpa = ipa;
     }
-    if (this.cost > 0) yield this.takeCost();
+    const spent = this.takeCost();
+    if (spent > 0 && !node.passes(cpu, spent)) yield spent;
     // What was found may be gone by now; the access has not been made yet.
     return cpu.invalidations === invalidations ? fault : TRY_AGAIN;
   }
@@ -252,8 +255,9 @@ export class Mmu {
    * stage 2 faults on its walk, and `cpu.faultStage2` and `faultIpa` say so.
    */
   *addressTranslate(cpu: Vcpu, va: number, access: number = ACCESS_READ): Step<number> {
-    const { coherence } = this.node;
-    const walk = this.node.hardware.cores[cpu.core]!.el2Walk;
+    const { node } = this;
+    const { coherence } = node;
+    const walk = node.hardware.cores[cpu.core]!.el2Walk;
     cpu.faultStage2 = false;
     let status = walk.begin(this.node.stage1.config, va);
     while (status === WALK_CONTINUE) {
@@ -263,9 +267,10 @@ export class Mmu {
         return -1;
       }
       const pa = this.stage2Pa;
-      if (this.cost > 0) yield this.takeCost();
+      const spent = this.takeCost();
+      if (spent > 0 && !node.passes(cpu, spent)) yield spent;
       const cost = coherence.tryAccess(cpu, pa);
-      if (cost >= 0) yield cost;
+      if (cost >= 0 && !node.passes(cpu, cost)) yield cost;
       const isHere = cost >= 0 && coherence.isPresent(pa);
       const lo = isHere ? coherence.word(cpu, pa) : ((yield coherence.load32(cpu, pa)) as number);
       const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;

@@ -146,6 +146,8 @@ export class NodeProcess extends link.Process {
   /** By core: when it may not act; null: no schedule holds any of them up. */
   private readonly pauses: readonly (link.Pauses | null)[] | null;
   private now = 0;
+  /** Until when {@link step} may act. */
+  private limit = 0;
   stopped = false;
   /** See `NodeReport.unheard`. */
   unheard: ReturnType<link.Sessions['waits']> = [];
@@ -456,6 +458,7 @@ export class NodeProcess extends link.Process {
   override step(limit: Instant): Instant {
     const localPs = this.latencies.linePs(this.id, this.id);
     const { cpus, queue } = this;
+    this.limit = limit;
     for (;;) {
       const event: number = queue.nextTime();
       let first = Infinity;
@@ -487,6 +490,22 @@ export class NodeProcess extends link.Process {
         this.walk.run(cpu!, Math.min(event, limit, second + localPs, pause));
       } else this.advance(cpu!);
     }
+  }
+
+  /**
+   * Lets time pass for a core in the middle of what it does if nothing else happens on this node until then: coming back here
+   * by way of a `yield` costs more than most of what lies between two of them. False: it has to yield.
+   */
+  passes(cpu: Vcpu, pause: Pause): boolean {
+    if (typeof pause !== 'number') return false;
+    const time = cpu.time + pause;
+    if (time >= this.limit || time >= this.queue.nextTime()) return false;
+    const { cpus, pauses } = this;
+    for (let i = 0; i < cpus.length; i++) if (cpus[i]!.time <= time && cpus[i] !== cpu) return false;
+    if (pauses !== null && pauses[cpu.core] !== null && pauses[cpu.core]!.resumeAt(time) > time) return false;
+    cpu.time = time;
+    this.now = time;
+    return true;
   }
 
   /** Lets a core's task go on. */
@@ -725,7 +744,7 @@ export class NodeProcess extends link.Process {
     for (let faults = 0; ; faults++) {
       const fault = this.mmu.stage2(cpu, ipa, access);
       const cost = this.mmu.takeCost();
-      if (cost > 0) yield cost;
+      if (cost > 0 && !this.passes(cpu, cost)) yield cost;
       if (fault === 0) return true;
       cpu.faultIpa = ipa;
       cpu.faultS1ptw = false;
@@ -745,7 +764,8 @@ export class NodeProcess extends link.Process {
 
   private *probe(cpu: Vcpu, word: number, fetches: number): Task {
     for (let i = 0; i < fetches; i++) {
-      yield this.probes.below(PROBE_GAP_PS) + 1;
+      const gap = this.probes.below(PROBE_GAP_PS) + 1;
+      if (!this.passes(cpu, gap)) yield gap;
       yield* this.walk.fetchWord(cpu, word * 4);
     }
   }

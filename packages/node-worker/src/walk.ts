@@ -223,7 +223,7 @@ export class Walk {
       // A TLBI may have come while the line was on its way; what was translated before it is still this fetch's.
     }
     const cost = this.finishFetch(cpu, offset, pa, issue, isRemote);
-    if (cost > 0) yield cost;
+    if (cost > 0 && !node.passes(cpu, cost)) yield cost;
   }
 
   /** Fills the line of a fetch, which is present, and takes the group. The time that the fill costs. */
@@ -391,8 +391,9 @@ export class Walk {
     cpu.pc = offset;
     cpu.synchroniseContext();
     const cost = this.fetchAtOnce(cpu, offset & ~15);
-    if (cost > 0) yield cost;
-    else if (cost < 0) yield* this.fetchSlowly(cpu, offset & ~15);
+    if (cost > 0) {
+      if (!this.node.passes(cpu, cost)) yield cost;
+    } else if (cost < 0) yield* this.fetchSlowly(cpu, offset & ~15);
     cpu.pc = saved;
     cpu.synchroniseContext();
   }
