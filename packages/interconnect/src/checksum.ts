@@ -53,9 +53,11 @@ export const checksumOf = (...values: readonly unknown[]): number => {
 
 const numbersIn = (value: unknown): number => {
   if (typeof value === 'number') return 1;
-  if (value instanceof Map) return [...value.values()].reduce<number>((sum, entry) => sum + numbersIn(entry), 0);
   if (typeof value !== 'object' || value === null) return 0;
-  return Object.values(value).reduce<number>((sum, entry) => sum + numbersIn(entry), 0);
+  let count = 0;
+  if (value instanceof Map) for (const entry of value.values()) count += numbersIn(entry);
+  else for (const key in value) count += numbersIn((value as Readonly<Record<string, unknown>>)[key]);
+  return count;
 };
 
 /** A copy of `value` in which bit `bit` of its `place`-th number is the other way round. */
@@ -69,7 +71,10 @@ const flipAt = (value: unknown, place: { left: number }, bit: number): unknown =
   if (ArrayBuffer.isView(value)) return (value as Uint32Array).map((entry) => flipAt(entry, place, bit) as number);
   if (Array.isArray(value)) return value.map((entry) => flipAt(entry, place, bit));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, flipAt(entry, place, bit)]));
+  // Of the same shape: what reads it stays compiled for one.
+  const copy = { ...value } as Record<string, unknown>;
+  for (const key in copy) copy[key] = flipAt(copy[key], place, bit);
+  return copy;
 };
 
 /** A copy of plain data with one bit of one of its numbers flipped; data without numbers as it is. */

@@ -89,6 +89,7 @@ export interface AgentHost {
   transmit(to: number, wire: Wire, at: number): void;
   submit(core: number, submission: Submission, at: number): void;
   startTask(cpu: AgentCpu, task: () => Task, at: number): void;
+  passes(cpu: AgentCpu, pause: Pause): boolean;
   setTimer(at: number, generation: number, tag: number): void;
   postLocal(at: number, kind: number, a: number, b: number): void;
   wakeLater(cpu: AgentCpu, at: number): void;

@@ -56,15 +56,18 @@ export const judgeReplicas = (
 
 /** Stores that were over with a number that the order gave to another, or does not have: they are lost. */
 const reportReused = ({ nodes, hypervisor }: JudgeInput, report: (message: string, timePs: number) => void): void => {
-  const known = new Map<number, string>();
+  const cpuOf = new Map<number, { readonly core: number; readonly id: number }>();
+  const name = (core: number, id: number): string => `core ${core} of node ${id}`;
   for (const { id, times } of nodes) {
     for (const { number, core, end } of times) {
-      const who = `core ${core} of node ${id}`;
-      const other = known.get(number);
-      known.set(number, who);
-      if (other !== undefined) report(`${who} and ${other} have both stored write ${number}: one of them is lost`, end);
-      else if (number > hypervisor.journal.length)
-        report(`${who} stored write ${number}, which the order does not have`, end);
+      const other = cpuOf.get(number);
+      cpuOf.set(number, { core, id });
+      if (other !== undefined) {
+        const both = `${name(core, id)} and ${name(other.core, other.id)}`;
+        report(`${both} have both stored write ${number}: one of them is lost`, end);
+      } else if (number > hypervisor.journal.length) {
+        report(`${name(core, id)} stored write ${number}, which the order does not have`, end);
+      }
     }
   }
 };

@@ -86,25 +86,33 @@ const findingsOf = (
   applied: readonly AppliedJudgement[],
   replicas: ReturnType<typeof judgeReplicas>,
   level: readonly Finding[],
-): { readonly found: ReadonlyMap<string, readonly Finding[]>; readonly tests: Readonly<Record<string, number>> } => {
+): {
+  readonly found: Readonly<Record<string, readonly Finding[]>>;
+  readonly tests: Readonly<Record<string, number>>;
+} => {
   const { nodes, interrupted, tableFindings } = input;
   const known = [...nodes.flatMap((node) => node.findings), ...tableFindings];
   const of = (id: string): Finding[] => (known.length === 0 ? [] : known.filter((finding) => finding.id === id));
   const progress = interrupted ? { findings: [], tests: 0 } : judgeProgress(nodes, input.hypervisor);
-  const found = new Map<string, readonly Finding[]>([
-    ['R1', replicas.findings],
-    ['R2', [...judgeWrites(input, writes, applied), ...of('R2')]],
-    ['R3', [...of('R3'), ...fetches.invented]],
-    ['R4', of('R4')],
-    ['R5', level],
-    ['R6', fetches.torn],
-    ['X1', fetches.late],
-    ['K1', fetches.comparisons],
-    ['E1', [...of('E1'), ...judgeStores(nodes, writes)]],
-    ...['T1', 'T2', 'T3', 'T4', 'T5', 'T6'].map((id): [string, Finding[]] => [id, of(id)]),
-    ['L1', progress.findings],
-    ['M1', [...of('M1'), ...judgePools(nodes)]],
-  ]);
+  const found: Record<string, readonly Finding[]> = {
+    R1: replicas.findings,
+    R2: [...judgeWrites(input, writes, applied), ...of('R2')],
+    R3: [...of('R3'), ...fetches.invented],
+    R4: of('R4'),
+    R5: level,
+    R6: fetches.torn,
+    X1: fetches.late,
+    K1: fetches.comparisons,
+    E1: [...of('E1'), ...judgeStores(nodes, writes)],
+    T1: of('T1'),
+    T2: of('T2'),
+    T3: of('T3'),
+    T4: of('T4'),
+    T5: of('T5'),
+    T6: of('T6'),
+    L1: progress.findings,
+    M1: [...of('M1'), ...judgePools(nodes)],
+  };
   const { evidence } = fetches;
   const tests = {
     R1: replicas.compared,
@@ -170,7 +178,7 @@ export const judge = (input: JudgeInput): Judgement => {
   const held = writes.length === 0 ? declared : strongestHeld(refuted, evidence, minEvidence, unjudged);
   const { found, tests } = findingsOf(input, writes, fetches, applied, replicas, brokenLevel(declared, refuted));
   const rules = collect(RULES, ({ id, says, doesNotVerify }): RuleResult => {
-    const findings = found.get(id)!;
+    const findings = found[id]!;
     const count = id === 'R5' ? (declared === null ? 0 : evidence[declared]) : (tests[id as keyof typeof tests] ?? 0);
     return {
       id,
@@ -183,7 +191,7 @@ export const judge = (input: JudgeInput): Judgement => {
       example: findings[0] ?? null,
     };
   });
-  const violations = rules.flatMap(({ id, demanded }) => (demanded ? found.get(id)! : []));
+  const violations = rules.flatMap(({ id, demanded }) => (demanded ? found[id]! : []));
   const exhausted = budget.exhausted ? (input.budget ?? 0) : -1;
   const { verdict, reason } = decide(input, { declared, held, evidence, violations, exhausted, writes: writes.length });
   return { verdict, reason, declared, held, evidence, refuted, violations, rules, writes };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JudgedRun } from '../engine/run-machine.ts';
-import { BLANK_FAULT } from '../scenario/draw-faults.ts';
+import { faultOf } from '../scenario/draw-faults.ts';
 import { loadScenario } from '../scenario/load.ts';
 import type { Fault } from '../scenario/scenario.ts';
 import { makeCell } from './cell.ts';
@@ -14,7 +14,7 @@ const outcome = ({ digest, judgement: { verdict, violations, evidence, rules } }
   rules,
 });
 
-const FLIP: Fault = { ...BLANK_FAULT, kind: 'flip-descriptor', target: '1.oa', at: 20e6 };
+const FLIP: Fault = faultOf('flip-descriptor', { target: '1.oa', at: 20e6 });
 
 describe('SeedMachine', () => {
   const cell = makeCell(loadScenario('small'), 'unrestricted', 'mixed');

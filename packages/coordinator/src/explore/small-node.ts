@@ -317,6 +317,11 @@ export class SmallNode implements AgentHost {
     }
   }
 
+  /** What others could do at every yield is what is searched. */
+  passes(): boolean {
+    return false;
+  }
+
   /** Lets the agent go on until others can notice something of it; unreduced: until its next yield, if it is its turn. */
   private goOn(isTurn: boolean): void {
     const { unreduced, spec } = this.machine;

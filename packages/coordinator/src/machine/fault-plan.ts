@@ -6,6 +6,9 @@ import type { Fault, Scenario } from '../scenario/scenario.ts';
 /** Nothing breaks later than this after the duration, unless a fault says so: the rest of the run is for converging. */
 const HEAL_AFTER_PS = 2e9;
 
+/** What ends later is there for good. */
+const NEVER_ENDS_PS = 1e15;
+
 /** A fault that happens at one moment: where and when, from its own stream, if it does not say. Null: by chance, never. */
 const settle = (fault: FaultSpec, nodes: number, durationPs: number, seed: number): FaultSpec | null => {
   if (!POINT_FAULTS.has(fault.kind)) return fault;
@@ -48,6 +51,10 @@ export const faultPlan = (scenario: Scenario, faults: readonly Fault[], seed: nu
     // What chance spares stays in the plan, so that a report can say that it did not happen.
     planned.push(settled ?? { ...spec, atPs: Number.MAX_SAFE_INTEGER, chance: -1 });
   }
-  const healPs = Math.max(durationPs + HEAL_AFTER_PS, ...planned.map(endOf).filter((end) => end < 1e15));
+  let healPs = durationPs + HEAL_AFTER_PS;
+  for (const fault of planned) {
+    const end = endOf(fault);
+    if (end < NEVER_ENDS_PS) healPs = Math.max(healPs, end);
+  }
   return { faults: planned, healPs };
 };

@@ -17,18 +17,19 @@ export interface SwarmOptions extends FaultShape {
 const KIND_CHANCE = [1, 4] as const;
 const CALM_CHANCE = [1, 16] as const;
 
-/** What a fault does not say. */
-export const BLANK_FAULT: Omit<Fault, 'kind'> = {
-  target: null,
-  at: null,
-  nth: null,
-  match: null,
-  probability: null,
-  during: null,
-  for: null,
-  factor: null,
-  memory: 'kept',
-};
+/** A fault of which only a part is said. Key by key: spreading objects into one costs more than drawing the fault. */
+export const faultOf = (kind: FaultKind, said: Partial<Fault>): Fault => ({
+  kind,
+  target: said.target ?? null,
+  at: said.at ?? null,
+  nth: said.nth ?? null,
+  match: said.match ?? null,
+  probability: said.probability ?? null,
+  during: said.during ?? null,
+  for: said.for ?? null,
+  factor: said.factor ?? null,
+  memory: said.memory ?? 'kept',
+});
 
 /** Whole nanoseconds: short to write down. */
 const moment = (random: Random, horizonPs: number): number =>
@@ -139,7 +140,7 @@ export const drawFaults = (options: SwarmOptions, seed: number): readonly Fault[
     if (!random.chance(...KIND_CHANCE)) continue;
     const isSingle = kind === 'crash' || kind === 'hyp-crash';
     const count = isSingle ? 1 : 1 + random.below(2);
-    for (let i = 0; i < count; i++) faults.push({ ...BLANK_FAULT, kind, ...DRAWS[kind](random, options) });
+    for (let i = 0; i < count; i++) faults.push(faultOf(kind, DRAWS[kind](random, options)));
   }
   return faults;
 };

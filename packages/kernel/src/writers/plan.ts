@@ -98,13 +98,25 @@ const remembered = <Key, Value>(map: Map<Key, Value>, key: Key, make: () => Valu
   return value;
 };
 
+const shuffled = <Value>(values: readonly Value[], random: Random): Value[] => {
+  const out = values.slice();
+  for (let i = 0; i < out.length; i++) {
+    const j = i + random.below(out.length - i);
+    const value = out[j]!;
+    out[j] = out[i]!;
+    out[i] = value;
+  }
+  return out;
+};
+
 /** The first `count` values of a shuffle; drawing few of many costs what is drawn. */
 const drawn = <Value>(values: readonly Value[], count: number, random: Random): Value[] => {
+  if (count >= values.length) return shuffled(values, random);
   const out: Value[] = [];
   /** What the shuffle has put where something else lay. */
   const moved = new Map<number, Value>();
   const at = (i: number): Value => moved.get(i) ?? values[i]!;
-  for (let i = 0; i < Math.min(count, values.length); i++) {
+  for (let i = 0; i < count; i++) {
     const j = i + random.below(values.length - i);
     out.push(at(j));
     moved.set(j, at(i));
@@ -203,8 +215,11 @@ const literalStore = (image: KernelImage, offset: number, i: number): PatchStore
   once: false,
 });
 
-const batched = (sites: readonly number[], batch: number): number[][] =>
-  Array.from({ length: Math.ceil(sites.length / batch) }, (_, i) => sites.slice(i * batch, (i + 1) * batch));
+const batched = (sites: readonly number[], batch: number): number[][] => {
+  const batches: number[][] = [];
+  for (let i = 0; i < sites.length; i += batch) batches.push(sites.slice(i, i + batch));
+  return batches;
+};
 
 /**
  * The items of a writer in the order in which they are switched, no more than `request.writes` can reach: every item makes at
@@ -250,6 +265,14 @@ const actionsFor = (items: readonly PatchItem[], request: WriterRequest): number
 const onlyOf = ({ only }: WriterRequest): readonly number[] | null =>
   only === undefined || only === null ? null : [...only].sort((x, y) => x - y);
 
+/** The vCPUs that a writer may use. */
+const cpusOf = ({ vcpus }: PlanContext, { cpus }: WriterRequest): readonly number[] => {
+  if (cpus !== null) return cpus;
+  const all: number[] = [];
+  for (let cpu = 0; cpu < vcpus; cpu++) all.push(cpu);
+  return all;
+};
+
 const interval = (rate: number | 'max'): number => (rate === 'max' ? 0 : Math.round(PICOSECONDS / rate));
 
 /**
@@ -259,8 +282,7 @@ export const planPatchWriter = (context: PlanContext, request: WriterRequest, ki
   const random = new Random(context.seed, 'writer', context.index);
   const lists = itemsOf(context, request, kind, random);
   if (lists.length === 0) throw new InputError(context.where, `this kernel has no place for a writer of kind ${kind}`);
-  const cpus = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
-  const order = drawn(cpus, cpus.length, random);
+  const order = shuffled(cpusOf(context, request), random);
   const items = collect(lists, (stores, i) => ({ cpu: order[i % order.length]!, stores }));
   const actions = actionsFor(items, request);
   return { kind, items, actions, intervalPs: interval(request.rate), startPs: request.at ?? 0, only: onlyOf(request) };
@@ -319,9 +341,9 @@ export const planSyntheticWriter = (context: PlanContext, request: WriterRequest
   const boundary = { nothing: 0, line: LINE_BYTES, page: context.pageBytes }[straddle];
   const places = choosePlaces(context, request.sites ?? 64, forms, random, boundary);
   if (places.length === 0) throw new InputError(context.where, 'this kernel has no place for a synthetic writer');
-  const all = request.cpus ?? Array.from({ length: context.vcpus }, (_, i) => i);
-  const cpus = drawn(all, all.length, random);
-  const agents = Array.from({ length: request.inFlight ?? 1 }, (_, i) => cpus[i % cpus.length]!);
+  const cpus = shuffled(cpusOf(context, request), random);
+  const agents: number[] = [];
+  for (let i = 0; i < (request.inFlight ?? 1); i++) agents.push(cpus[i % cpus.length]!);
   const actions = request.writes ?? (request.at === null ? null : places.length);
   return {
     kind: 'synthetic',
@@ -360,7 +382,7 @@ const choosePlaces = (
   const { kinds, free: known } = planSites(context);
   const align = Math.max(16, ...forms.map((form) => form.bytes));
   const text = image.regions.text!;
-  const places = new Set<number>();
+  const places: number[] = [];
   const isFree = (at: number): boolean => {
     for (let i = at; i < at + align; i += 4) if (kinds[i >> 2] !== SITE_NONE) return false;
     return isCopied(ranges, at, align) && !forms.some((form) => form.gadget >= at && form.gadget < at + align);
@@ -368,16 +390,18 @@ const choosePlaces = (
   const UNKNOWN = 0;
   const FREE = 1;
   const TAKEN = 2;
+  const CHOSEN = 3;
   const found = remembered(known, forms, () => new Uint8Array((text.end - text.start) / 8 + 1));
-  const free = (at: number): boolean => {
-    const step = (at - text.start) >> 3;
-    if (found[step] === UNKNOWN) found[step] = isFree(at) ? FREE : TAKEN;
-    return found[step] === FREE;
-  };
-  for (let tries = 0; places.size < count && tries < 1000 * count; tries++) {
+  for (let tries = 0; places.length < count && tries < 1000 * count; tries++) {
     const at = text.start + random.below(text.end - text.start);
     const aligned = boundary > 0 ? at - (at % boundary) - 8 : at - (at % align);
-    if (aligned >= text.start && free(aligned)) places.add(aligned);
+    if (aligned < text.start) continue;
+    const step = (aligned - text.start) >> 3;
+    if (found[step] === UNKNOWN) found[step] = isFree(aligned) ? FREE : TAKEN;
+    if (found[step] !== FREE) continue;
+    found[step] = CHOSEN;
+    places.push(aligned);
   }
-  return [...places];
+  for (const place of places) found[(place - text.start) >> 3] = FREE;
+  return places;
 };

@@ -61,8 +61,19 @@ class UndoLog {
   }
 }
 
+const ascending = (x: number, y: number): number => x - y;
+
 /** Ascending indices of the words of text that were stored to. */
-const wordsOf = ({ cells }: UndoLog): number[] => [...new Set(cells)].sort((x, y) => x - y).map((cell) => cell >> 1);
+const wordsOf = ({ cells }: UndoLog): number[] => {
+  const words: number[] = [];
+  let last = -1;
+  for (const cell of cells.slice().sort(ascending)) {
+    if (cell >> 1 === last) continue;
+    last = cell >> 1;
+    words.push(last);
+  }
+  return words;
+};
 
 /**
  * One node's DRAM: the physical range [base, base + bytes). It is sparse: a directory maps 64 KiB frames to places in one
@@ -216,8 +227,8 @@ export class NodeMemory implements WordMemory {
     const before = new Map<number, number>();
     for (let i = undo.places.length - 1; i >= 0; i--) before.set(undo.places[i]!, undo.olds[i]!);
     const changes = [...undo.frames, -1];
-    for (const [place, old] of [...before].sort(([x], [y]) => x - y)) {
-      if (arena[place] !== old) changes.push(place, arena[place]!);
+    for (const place of [...before.keys()].sort(ascending)) {
+      if (arena[place] !== before.get(place)) changes.push(place, arena[place]!);
     }
     return changes;
   }
