@@ -4,7 +4,7 @@ import { buildSpec, type InlineMachine, type JudgedRun, loadScenario } from '@nu
 import {
   ACCESS_WRITE,
   AP_EL1_RO,
-  findStoreGadget,
+  findStoreGadgets,
   STORE_FORMS,
   type StoreForm,
   stage1Attributes,
@@ -19,8 +19,9 @@ const PAGE = 4096;
 const { image, spec: sample } = buildSpec(loadScenario('small'), 1);
 const { ranges } = sample.kernel;
 const text = image.words.subarray(0, image.regions.text!.end >> 2);
-const gadgetOf = (form: StoreForm): number => findStoreGadget(text, form, ranges[0]!.start >> 2);
-const HELD: readonly StoreForm[] = STORE_FORMS.filter((form) => gadgetOf(form) >= 0);
+const gadgets: ReadonlyMap<string, number> = findStoreGadgets(text, ranges[0]!.start >> 2);
+const gadgetOf = (form: StoreForm): number => gadgets.get(form.name)!;
+const HELD: readonly StoreForm[] = STORE_FORMS.filter((form) => gadgets.has(form.name));
 const named = (name: string): StoreForm => HELD.find((form) => form.name === name)!;
 
 /** 64 bytes that no image holds. */

@@ -1,5 +1,5 @@
 import { collect, InputError, Random } from '@numalab/base';
-import { a64, findStoreGadget, LINE_BYTES, STORE_FORMS, type StoreForm } from '@numalab/machine';
+import { a64, findStoreGadgets, LINE_BYTES, STORE_FORMS, type StoreForm } from '@numalab/machine';
 import type { KernelImage } from '../image/index.ts';
 import { type ReplicatedRange, SITE_NONE, siteKinds } from '../image/index.ts';
 import type { PatchItem, PatchKind, PatchStore, PatchWriter, SyntheticForm, SyntheticWriter } from './writer-spec.ts';
@@ -59,8 +59,8 @@ interface FoundForms {
 interface PlanSites {
   readonly ranges: readonly ReplicatedRange[];
   readonly kinds: Uint8Array;
-  /** Index of an instruction of each form asked for so far, by its name; -1: none. */
-  readonly gadgets: Map<string, number>;
+  /** Index of an instruction of each form that the kernel could execute, by its name. */
+  readonly gadgets: ReadonlyMap<string, number>;
   /** Patchable places by kind and batch, and forms by what was asked for. */
   readonly places: Map<string, Places>;
   readonly forms: Map<string, FoundForms>;
@@ -71,6 +71,12 @@ interface PlanSites {
 /** Places that a writer of one kind can patch: offsets, or, where several belong together, their stores. */
 type Places = readonly number[] | readonly (readonly PatchStore[])[];
 
+/** Instructions that store in copied text. */
+const gadgetsOf = (image: KernelImage, ranges: readonly ReplicatedRange[]): Map<string, number> => {
+  const { start, end } = image.regions.text!;
+  return findStoreGadgets(image.words.subarray(0, end >> 2), start >> 2, (i) => isCopied(ranges, i * 4, 4));
+};
+
 /** Images do not change, and many seeds are planned over one: searching its text again for each would take most of the time. */
 const sitesOfImage = new WeakMap<KernelImage, PlanSites>();
 
@@ -80,7 +86,7 @@ const planSites = ({ image, ranges }: PlanContext): PlanSites => {
   const sites = {
     ranges,
     kinds: siteKinds(image),
-    gadgets: new Map(),
+    gadgets: gadgetsOf(image, ranges),
     places: new Map(),
     forms: new Map(),
     free: new Map(),
@@ -306,7 +312,7 @@ const formsOf = (
 ): FoundForms =>
   remembered(planSites(context).forms, `${width} ${names.join()} ${straddles}`, () => {
     const { image, where } = context;
-    const words = image.words.subarray(0, image.regions.text!.end >> 2);
+    const { gadgets } = planSites(context);
     const wanted =
       names.length > 0
         ? names.map((name) => {
@@ -323,8 +329,9 @@ const formsOf = (
     const forms: SyntheticForm[] = [];
     let missing: string | null = null;
     for (const form of wanted) {
-      const at = gadgetOf(context, words, form);
-      if (at >= 0) forms.push({ name: formId(form), bytes: form.bytes, gadget: at * 4, word: words[at]! });
+      const at = gadgets.get(form.name);
+      if (at !== undefined)
+        forms.push({ name: formId(form), bytes: form.bytes, gadget: at * 4, word: image.words[at]! });
       else if (names.length > 0) missing ??= form.name;
     }
     return { forms, missing };
@@ -357,17 +364,6 @@ export const planSyntheticWriter = (context: PlanContext, request: WriterRequest
     actions,
     only: onlyOf(request),
   };
-};
-
-/** Index of an instruction of a form that the kernel could execute: in copied text. */
-const gadgetOf = (context: PlanContext, words: Uint32Array, form: StoreForm): number => {
-  const { gadgets } = planSites(context);
-  let at = gadgets.get(form.name);
-  if (at !== undefined) return at;
-  at = findStoreGadget(words, form, context.image.regions.text!.start >> 2);
-  while (at >= 0 && !isCopied(context.ranges, at * 4, 4)) at = findStoreGadget(words, form, at + 1);
-  gadgets.set(form.name, at);
-  return at;
 };
 
 /** Places in text that no other writer uses and no gadget stands in: aligned, or, if there is a `boundary`, across one. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeStore, STORE_ZERO, StoreAccess } from './core-store.ts';
 import * as a64 from './encode.ts';
 import { CpuRegisters } from './registers.ts';
-import { aimStore, findStoreGadget, isStoreForm, STORE_FORMS } from './store-forms.ts';
+import { aimStore, findStoreGadgets, isStoreForm, STORE_FORMS } from './store-forms.ts';
 import { RIG_BASE, Rig } from './store-rig.ts';
 
 const OPERANDS = { base: 1, data: 2, data2: 3, extra: 4, index: 6, offset: 1 };
@@ -33,8 +33,9 @@ describe('store gadgets', () => {
       const word = form.word(OPERANDS);
       const text = new Uint32Array(64).fill(NO_GADGET);
       text[40] = word;
-      expect(findStoreGadget(text, form)).toBe(40);
-      expect(findStoreGadget(text, form, 41)).toBe(-1);
+      expect([...findStoreGadgets(text)]).toEqual([[form.name, 40]]);
+      expect([...findStoreGadgets(text, 41)]).toEqual([]);
+      expect([...findStoreGadgets(text, 0, (index) => index !== 40)]).toEqual([]);
       const rig = new Rig();
       rig.bytes.fill(0xee);
       for (let i = 0; i < 31; i++) rig.regs.set(i, random.next(), random.next());
@@ -56,14 +57,14 @@ describe('store gadgets', () => {
   );
 
   it('need registers that can be set apart', () => {
-    const find = (name: string, ...words: number[]): number =>
-      findStoreGadget(Uint32Array.from(words), STORE_FORMS.find((form) => form.name === name)!);
+    const find = (name: string, ...words: number[]): number | undefined =>
+      findStoreGadgets(Uint32Array.from(words)).get(name);
     expect(find('str x', a64.str(3, 1, 1), a64.str(3, 31, 1), a64.str(3, 1, 31), a64.str(3, 2, 1))).toBe(3);
     expect(find('str x lsl', a64.strReg(3, 2, 1, 2), a64.strReg(3, 2, 1, 1), a64.strReg(3, 2, 1, 3))).toBe(2);
     expect(find('stp x', a64.stp(3, 2, 2, 1), a64.stp(3, 2, 3, 1))).toBe(1);
     expect(find('cas x', a64.cas(3, 2, 2, 1), a64.cas(3, 2, 3, 1))).toBe(1);
     expect(find('ldadd x', a64.ldadd(3, 1, 2, 1), a64.ldadd(3, 2, 31, 1))).toBe(1);
-    expect(find('str w', a64.str(3, 2, 1))).toBe(-1);
+    expect(find('str w', a64.str(3, 2, 1))).toBeUndefined();
     expect(aimStore(a64.NOP, new CpuRegisters(), RIG_BASE, new Uint8Array(8))).toBe(false);
     expect(aimStore(a64.dcZva(1), new CpuRegisters(), RIG_BASE + 4, new Uint8Array(64))).toBe(false);
   });

@@ -170,15 +170,29 @@ const usesIndex = (word: number): boolean =>
   ((word & 0xbfa0_0000) >>> 0 === 0x0c80_0000 && ((word >>> 16) & 31) !== 31);
 
 /**
- * The index of the first instruction of a form in kernel text, from `from` on, whose registers can be set freely
- * (see {@link aimStore}); −1 if there is none.
+ * Of every form that kernel text holds from `from` on, by name, the index of the first instruction that `accepts` and whose registers
+ * can be set freely (see {@link aimStore}). Looks at each word once.
  */
-export const findStoreGadget = (words: Uint32Array, form: StoreForm, from = 0): number => {
-  // As signed numbers, which need no `>>>`: many forms are looked for in the whole of the text.
-  const mask = form.mask | 0;
-  const value = form.value | 0;
-  for (let i = from; i < words.length; i++) if ((words[i]! & mask) === value && settable(words[i]!)) return i;
-  return -1;
+export const findStoreGadgets = (
+  words: Uint32Array,
+  from = 0,
+  accepts: (index: number) => boolean = () => true,
+): Map<string, number> => {
+  const found = new Map<string, number>();
+  /** By a word's highest byte: the forms that it may be of and that are not found yet. */
+  const missing = Array.from({ length: 256 }, (_, top) =>
+    STORE_FORMS.filter(({ mask, value }) => ((top << 24) & mask) >> 24 === value >> 24),
+  );
+  for (let i = from; i < words.length; i++) {
+    const word = words[i]!;
+    const candidates = missing[word >>> 24]!;
+    if (candidates.length === 0) continue;
+    const form = candidates.find((candidate) => isStoreForm(word, candidate));
+    if (form === undefined || !settable(word) || !accepts(i)) continue;
+    found.set(form.name, i);
+    missing[word >>> 24] = candidates.filter((candidate) => candidate !== form);
+  }
+  return found;
 };
 
 /** Bytes [from, from + count), four at most, as a little-endian word; what lies behind the data is 0. */
