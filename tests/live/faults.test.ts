@@ -41,6 +41,21 @@ test.each(['ack', 'direct', 'stop-machine', 'invalidate'])(
   30_000,
 );
 
+test.each(['0', '20'])(
+  'nodes that go down with the order’s lock, or while they wait for it, keep nobody from it (latencies × %s)',
+  async (scale) => {
+    const crashes = [1, 0, 2]
+      .map((node, i) => `{kind: crash, target: ${node}, at: ${2 + 6 * i}ms, for: 2ms}`)
+      .join(', ');
+    const lived = await live(crashes, ['hypervisor.serialisation=lock', `interconnect.latencyScale=${scale}`]);
+    passes(lived);
+    expect(lived.result.outages).toHaveLength(3);
+    expect(lived.result.outages.every(({ backMs }) => backMs !== null)).toBe(true);
+    expect(lived.result.assumptions.join()).toContain('core with the lock');
+  },
+  30_000,
+);
+
 test('what a half on a node declares durable is there in the node’s next life', async () => {
   const protocol = join(import.meta.dirname, 'remembers.ts');
   const lived = await live('{kind: crash, target: 1, nth: 5, for: 1ms}', [`replication.protocol=${protocol}`]);

@@ -53,6 +53,33 @@ test.each(['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collap
   30_000,
 );
 
+const LOCK = 'hypervisor.serialisation=lock';
+
+test.each(['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collapse'])(
+  '%s holds its level under a lock that moves',
+  async (protocol) => {
+    const { run, judgement } = await live(protocol, null, [LOCK]);
+    expect(judgement.violations).toEqual([]);
+    expect(judgement.verdict).toBe('pass');
+    expect(run.rested).toBe(true);
+    expect(run.hypervisor.numbered).toBeGreaterThan(0);
+  },
+  30_000,
+);
+
+test('under the lock a write begins when the one before it is over, and only then', async () => {
+  const { run, judgement } = await live('ack', './alone.ts', [LOCK]);
+  expect(judgement.violations).toEqual([]);
+  expect(run.hypervisor.numbered).toBeGreaterThan(8);
+  // The lock's line takes its time, and there are stores that write nothing.
+  const slow = ['interconnect.latencyScale=20', 'kernel.writers=[{kind: synthetic, inFlight: 4, width: mixed}]'];
+  const moved = await live('ack', './alone.ts', [LOCK, ...slow]);
+  expect(moved.judgement.violations).toEqual([]);
+  expect(moved.run.rested).toBe(true);
+  expect(moved.run.hypervisor.withoutEffect).toBeGreaterThan(0);
+  await expect(live('ack', './alone.ts')).rejects.toThrow(/write \d+ began before \d+ was over/);
+}, 30_000);
+
 test('two writers of the same sites do not know what the other has left there', async () => {
   const scenario = loadScenario('small', {
     set: [...SET, 'kernel.writers=[{kind: ftrace, sites: 4, batch: 2, rate: max, cpus: [0]}]'],

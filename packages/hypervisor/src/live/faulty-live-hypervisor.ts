@@ -12,6 +12,7 @@ import {
 } from '@numalab/node-worker';
 import { type HypervisorHalf, PRIMARY_NODE, type Steps, type Write } from '@numalab/protocols';
 import { LiveHypervisor } from './live-hypervisor.ts';
+import { KeptWords } from './order-lock.ts';
 
 /** A node's rings, and the link that is between them and the node if messages may be hit. */
 export interface NodeWay {
@@ -38,20 +39,6 @@ class NoWriter extends LiveRingWriter {
   override end(): void {}
   override publish(): boolean {
     return false;
-  }
-}
-
-/** The words of a record, kept for later. */
-class KeptWords implements Words {
-  private readonly words: readonly number[];
-  private at = 0;
-
-  constructor(words: readonly number[]) {
-    this.words = words;
-  }
-
-  word(): number {
-    return this.words[this.at++]!;
   }
 }
 
@@ -127,6 +114,7 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
     this.toNodes[node] = new NoWriter(new SharedArrayBuffer(liveRingBytes(EMPTY_WORDS)), 0, EMPTY_WORDS);
     this.fromNodes[node] = new LiveRingReader(new SharedArrayBuffer(liveRingBytes(EMPTY_WORDS)), 0, EMPTY_WORDS);
     this.links[node] = null;
+    this.lock?.forget(node);
     this.orphaned += this.answers[node]!;
     this.answers[node] = 0;
     if (node !== PRIMARY_NODE) for (const ask of [...this.questions.keys()]) this.answered(ask, node);
@@ -221,7 +209,7 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
   // ---- what comes in ------------------------------------------------------------------------------------------------------
 
   protected override take(node: number, ring: Words): void {
-    const words = new KeptWords((ring as LiveRingReader).rest());
+    const words = new KeptWords(ring.rest());
     const life = this.lives[node]!;
     this.runner.handle(() => {
       this.takenLife = life;

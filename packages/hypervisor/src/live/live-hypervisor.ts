@@ -24,6 +24,7 @@ import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/p
 import { resolveWrite } from '../resolve-write.ts';
 import { LiveOrder } from './live-order.ts';
 import { OpenWrites } from './open-writes.ts';
+import { KeptWords, type LockWaiter, OrderLock } from './order-lock.ts';
 
 /** A thread without work looks around at least this often. */
 const NAP_MS = 50;
@@ -39,7 +40,8 @@ export interface LiveHypervisorPorts {
 
 /**
  * The order of a live run, on a thread of its own: numbers the writes as they come in, and runs the hypervisor's half of the
- * protocol. Its stores into copies and its invalidations hit memory from which nodes fetch at that moment.
+ * protocol. Its stores into copies and its invalidations hit memory from which nodes fetch at that moment. With `lock`
+ * serialisation it does what the core that holds the lock would: one write at a time, and messages start from that core's node.
  */
 export class LiveHypervisor implements HypervisorContext {
   nodes: readonly number[];
@@ -60,6 +62,10 @@ export class LiveHypervisor implements HypervisorContext {
   private readonly copies: readonly LiveCopy[];
   protected readonly maintenance: MaintenanceWords;
   protected readonly latencies: Latencies;
+  /** Null with `central` serialisation. */
+  protected readonly lock: OrderLock | null;
+  /** The node from which messages start. */
+  private place: number;
   private readonly waiting: InstanceType<typeof word.HypervisorWaiting>;
   private readonly own: number;
   private readonly granuleBytes: number;
@@ -90,6 +96,8 @@ export class LiveHypervisor implements HypervisorContext {
     );
     this.maintenance = ports.maintenance ?? new MaintenanceWords(words, shared.maintenance);
     this.latencies = new Latencies(spec.topology, spec.profile);
+    this.lock = spec.serialisation === 'lock' ? new OrderLock() : null;
+    this.place = spec.hypervisorNode;
     this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores);
     this.own = word.threadWord(spec.nodes);
     this.brought = new Uint8Array(spec.nodes);
@@ -110,9 +118,9 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   protected due(node: number): number {
-    const { scale, spec } = this.shared;
+    const { scale } = this.shared;
     if (scale === 0) return 0;
-    return this.ports.now() + (this.latencies.linePs(spec.hypervisorNode, node) * scale) / 1e9;
+    return this.ports.now() + (this.latencies.linePs(this.place, node) * scale) / 1e9;
   }
 
   send(node: number, body: unknown): void {
@@ -138,7 +146,7 @@ export class LiveHypervisor implements HypervisorContext {
     const at = write.word - (this.layout.spanStart >> 2);
     const { words, number } = write;
     for (let i = 0; i < words.length; i++) cells[at + i] = cellOf(words[i]!, number);
-    return this.shared.scale === 0 ? DONE : this.pass(this.latencies.linePs(this.shared.spec.hypervisorNode, node));
+    return this.shared.scale === 0 ? DONE : this.pass(this.latencies.linePs(this.place, node));
   }
 
   maintainCopy(node: number, write: Write): Steps {
@@ -147,7 +155,7 @@ export class LiveHypervisor implements HypervisorContext {
     const end = pa + write.words.length * 4;
     if (!spec.dic)
       for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) this.maintenance.invalidateLine(at);
-    return scale === 0 ? DONE : this.pass(this.latencies.dvmPs(spec.hypervisorNode, node));
+    return scale === 0 ? DONE : this.pass(this.latencies.dvmPs(this.place, node));
   }
 
   private *pass(ps: number): Steps {
@@ -170,6 +178,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.retired++;
     if (write.number <= this.words[word.RECORD_LIMIT]!) this.nextTick();
     this.answer(write.origin, core, write.number, underWay.old);
+    this.releaseLock();
   }
 
   protected answer(node: number, core: number, number: number, old: readonly number[] | null): void {
@@ -251,7 +260,7 @@ export class LiveHypervisor implements HypervisorContext {
     let any = false;
     while (this.hasRoom() && ring.next(now)) {
       any = true;
-      if (ring.kind === SUBMIT) this.take(node, ring);
+      if (ring.kind === SUBMIT) this.submitted(node, ring);
       else if (ring.kind === ANSWER) this.answered(ring.word(), node);
       else this.hear(node, ring);
     }
@@ -264,6 +273,37 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   private readonly onHeard = (node: number, body: unknown): Steps | void => this.half.onMessage?.(this, node, body);
+
+  private submitted(node: number, ring: LiveRingReader): void {
+    if (this.lock === null) this.take(node, ring);
+    else {
+      this.lock.wait(node, new KeptWords(ring.rest()));
+      this.grantLock(this.lock);
+    }
+  }
+
+  /** The next waiting core gets the lock: its line moves there first. */
+  private grantLock(lock: OrderLock): void {
+    const next = lock.grant();
+    if (next === null) return;
+    const from = this.place;
+    this.place = next.node;
+    if (this.shared.scale === 0) this.take(next.node, next.words);
+    else this.runner.handle(() => this.moveLock(from, next));
+  }
+
+  private *moveLock(from: number, next: LockWaiter): Steps {
+    yield this.latencies.linePs(from, next.node);
+    if (next.isGone) this.releaseLock();
+    else this.take(next.node, next.words);
+  }
+
+  /** A write is over, or there was none. */
+  private releaseLock(): void {
+    if (this.lock === null) return;
+    this.lock.release();
+    this.grantLock(this.lock);
+  }
 
   /** Nothing is taken while a node cannot keep up: so no ring's backlog grows without bound. */
   private hasRoom(): boolean {
@@ -280,6 +320,7 @@ export class LiveHypervisor implements HypervisorContext {
     }
   }
 
+  /** The next write: what `ring` holds of it is read at once. */
   protected take(node: number, ring: Words): void {
     const core = ring.word();
     const begin = ring.word();
@@ -317,6 +358,7 @@ export class LiveHypervisor implements HypervisorContext {
     else {
       this.withoutEffect++;
       this.answer(node, core, 0, old);
+      this.releaseLock();
     }
   }
 

@@ -35,8 +35,8 @@ export const packBytes = (ring: LiveRingWriter, bytes: ArrayLike<number>, size: 
   }
 };
 
-/** Words of a record, one after the other. */
-export type Words = Pick<LiveRingReader, 'word'>;
+/** Words of a record, one after the other, and those that are left. */
+export type Words = Pick<LiveRingReader, 'word' | 'rest'>;
 
 /** What {@link packBytes} wrote. */
 export const unpackBytes = (ring: Words, into: Uint8Array, size: number): void => {
