@@ -84,7 +84,7 @@ test('what live cannot do is refused in one line', async () => {
 
 const BUILT_IN = Object.keys(PROTOCOLS).map((name) => `replication.protocol=${name}`);
 
-test.each([...BUILT_IN, 'replication.strategy=none'])(
+test.each([...BUILT_IN, 'replication.strategy=none', 'hypervisor.serialisation=lock'])(
   'a recorded live order gives the same memory and verdict in virtual time, %s',
   async (setting) => {
     const folder = mkdtempSync(join(tmpdir(), 'numalab-live-'));
