@@ -35,8 +35,10 @@ export const meet = ({ words }: LiveTask['shared']): void => {
 
 /** The clock that all threads have in common: milliseconds since the run's origin. */
 const clockFrom = (originMs: number): (() => number) => {
-  const offset = performance.timeOrigin - originMs;
-  return () => performance.now() + offset;
+  // The global is a getter, which is called anew each time.
+  const clock = performance;
+  const offset = clock.timeOrigin - originMs;
+  return () => clock.now() + offset;
 };
 
 const nodePorts = ({ thread, shared, rings, originMs, originNs }: LiveTask): LiveNodePorts => ({
