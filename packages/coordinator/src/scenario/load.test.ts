@@ -128,6 +128,7 @@ describe('bad input', () => {
     ['machine: { nodes: 2.5 }', 'x.yaml:1: machine.nodes: must be a whole number, not 2.5'],
     ['machine: { nodes: four }', 'x.yaml:1: machine.nodes: must be a number, not "four"'],
     ['machine: 7', 'x.yaml:1: machine: must be a mapping, not 7'],
+    ['machine: { caches: { fetchAhead: 1 } }', 'machine.caches.fetchAhead: must be 0 or 4, not 1'],
     ['machine: { stage2: { granule: 32K } }', 'must be 4K, 16K or 64K, not 32K'],
     ['machine: { memoryPerNode: 3GB }', 'machine.memoryPerNode: must be a size such as 512MiB or 64GiB, not "3GB"'],
     ['machine: { memoryPerNode: 65M, base: 0 }', 'machine.memoryPerNode: 68157440 bytes are no multiple of 2MiB'],

@@ -25,7 +25,7 @@ const caches = z
     walkCacheEntries: whole(4, 65_536).optional().describe('Entries of a core’s walk cache; default: the profile’s'),
     nested: flag().default(false).describe('The TLB holds the two stages apart instead of combined entries'),
     fetchAhead: z
-      .union([z.literal(0), z.literal(4)])
+      .union([z.literal(0), z.literal(4)], { error: 'must be 0 or 4' })
       .default(4)
       .describe('Words that a core fetches ahead of execution: a group of four, or none'),
   })
