@@ -3,18 +3,21 @@ import { enableCompileCache } from 'node:module';
 
 enableCompileCache();
 
-const { CommandContext, EXIT_BUG } = await import('./commands/context.ts');
+const { CommandContext, EXIT_BUG, EXIT_INPUT } = await import('./commands/context.ts');
 const { main } = await import('./commands/program.ts');
 
 const context = new CommandContext();
 
 // A reader that closed the pipe has seen enough: end quietly, with the verdict if there is one already.
-const endQuietly = (error: NodeJS.ErrnoException): void => {
-  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
-  throw error;
-};
-process.stdout.on('error', endQuietly);
-process.stderr.on('error', endQuietly);
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  context.note(`standard output: cannot be written to (${code})`);
+  process.exit(EXIT_INPUT);
+});
+process.stderr.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  // Nobody can be told; what the run comes to is in the exit code.
+});
 
 process.on('SIGINT', () => context.interrupt());
 process.on('SIGTERM', () => context.interrupt());

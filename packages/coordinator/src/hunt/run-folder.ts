@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { InputError } from '@numalab/base';
 import { OutputFolder } from '../commands/output-folder.ts';
+import { MEMORY_FILE } from '../live/live-order-file.ts';
 import type { RunResult } from '../result/run-result.ts';
 import { runScenario } from '../result/run-scenario.ts';
 import { scenarioYaml } from '../scenario/describe.ts';
@@ -48,9 +49,16 @@ export const traceFolderOf = (option: string, path: string): string => {
   return trace;
 };
 
+/** A live run leaves no trace and no record, because it cannot be run again as it was. */
+const refuseLive = (path: string): void => {
+  if (existsSync(join(path, 'run.json')) || !existsSync(join(path, MEMORY_FILE))) return;
+  throw new InputError(path, 'is the folder of a live run, which has its order alone: replay it with --from-live');
+};
+
 /** The trace in the folder of a run. Throws InputError if there is no such folder. */
 export const traceOf = (path: string): string => {
   if (!existsSync(path)) throw new InputError(path, 'there is no such folder');
+  refuseLive(path);
   if (!existsSync(join(path, TRACE)))
     throw new InputError(path, 'holds no trace: it is no folder of run --out or of a failure of hunt');
   return join(path, TRACE);
@@ -79,6 +87,7 @@ const isRecord = (value: unknown): value is RunRecord => {
 
 /** Reads the record of a run's folder and its scenario. Throws InputError for what is no such folder, or is damaged. */
 export const readRunFolder = (path: string): { readonly record: RunRecord; readonly scenario: Scenario } => {
+  refuseLive(path);
   const file = join(path, 'run.json');
   let record: unknown;
   try {

@@ -39,7 +39,7 @@ export interface LiveFleet {
   begin(): void;
   endFaults(): void;
   phase(phase: number): void;
-  /** Of synthetic writers' agents so many write at a time. */
+  /** Of synthetic writers' agents so many write at a time; negative: and nothing is measured, because others' writes may be under way. */
   limitAgents(count: number): void;
   /** Is called now and then. */
   look(): void;
@@ -125,9 +125,12 @@ export class Conductor {
   }
 
   /** With one agent alone: how many writes are retired in how much time. */
-  async measureAlone(wallMs: number): Promise<LiveRun['alone']> {
-    this.fleet.limitAgents(1);
+  async measureAlone(spec: MachineSpec, wallMs: number): Promise<LiveRun['alone']> {
+    this.fleet.limitAgents(-1);
+    const left = this.fleet.retired + inFlight(spec);
+    await this.until(() => this.fleet.retired >= left, ALONE_MAX_MS);
     await this.pass(SETTLE_MS);
+    this.fleet.limitAgents(1);
     const begun = performance.now();
     const before = this.fleet.retired;
     await this.pass(Math.max(ALONE_MIN_MS, Math.min(ALONE_MAX_MS, wallMs * ALONE_SHARE)));
@@ -179,7 +182,7 @@ export class Conductor {
     const retired = fleet.retired - before;
     await this.until(() => fleet.isSettled, Infinity);
     fleet.endFaults();
-    const alone = canMeasure && !this.interrupted ? await this.measureAlone(wallMs) : null;
+    const alone = canMeasure && !this.interrupted ? await this.measureAlone(spec, wallMs) : null;
     return { warmUpMs, wallMs, retired, alone, rested: await this.rest() };
   }
 }

@@ -66,6 +66,25 @@ const read = (directory: string, name: string): string => {
   }
 };
 
+const isMemory = (value: unknown): value is ReturnType<typeof orderMemory> => {
+  const { memory, verdict } = (value ?? {}) as Partial<ReturnType<typeof orderMemory>>;
+  const isWord = (entry: unknown): boolean =>
+    Array.isArray(entry) && entry.length === 2 && entry.every((number) => Number.isSafeInteger(number));
+  return typeof verdict === 'string' && Array.isArray(memory) && memory.every(isWord);
+};
+
+const readMemory = (directory: string): ReturnType<typeof orderMemory> => {
+  const text = read(directory, MEMORY_FILE);
+  let memory: unknown;
+  try {
+    memory = JSON.parse(text);
+  } catch {
+    memory = null;
+  }
+  if (isMemory(memory)) return memory;
+  throw new InputError(join(directory, MEMORY_FILE), 'is damaged: it is not what the order of a live run left');
+};
+
 /** The words that writes changed in virtual time: as the order has them, or where nothing traps as the one copy has. */
 const writtenWords = (spec: MachineSpec, { raw }: JudgedRun): ReadonlyMap<number, number> => {
   if (spec.strategy !== 'none') return raw.hypervisor.reference;
@@ -81,7 +100,7 @@ const writtenWords = (spec: MachineSpec, { raw }: JudgedRun): ReadonlyMap<number
  * `directory` holds no whole order.
  */
 export const replayFromLive = async (directory: string, seed: number): Promise<ReplayedOrder> => {
-  const { memory, verdict } = JSON.parse(read(directory, MEMORY_FILE)) as { memory: Memory; verdict: Verdict };
+  const { memory, verdict } = readMemory(directory);
   const rows = read(directory, ORDER_FILE).split('\n').length - 2;
   const writer = `{ kind: recorded, file: ${JSON.stringify(join(directory, ORDER_FILE))} }`;
   const scenario = loadScenario(join(directory, 'scenario.yaml'), {

@@ -18,6 +18,7 @@ import { judgeLiveRun } from './judge-run.ts';
 import { checkLiveFaults } from './live-faults.ts';
 import type { LiveOptions, LiveRun, LostProcess } from './live-run.ts';
 import { faultThreads } from './live-shared.ts';
+import { NO_HYPERVISOR } from './live-task.ts';
 import type { NodeOutage } from './node-lives.ts';
 import { runLiveThreads } from './run-threads.ts';
 
@@ -131,8 +132,11 @@ const walksOf = ({ counts }: LiveNodeReport): WalkFigures => ({
   stage1Remote: counts.walkReadsRemote,
 });
 
-const addUp = <Figures extends object>(all: readonly Figures[]): Figures => {
-  const sums: Record<string, number | null> = {};
+const NO_FETCHES: FetchFigures = { total: 0, l1i: 0, l2: 0, llc: 0, local: 0, remote: 0, shared: 0, meanPs: null };
+const NO_WALKS: WalkFigures = { count: 0, reads: 0, localReads: 0, remoteReads: 0, stage1Remote: 0 };
+
+const addUp = <Figures extends object>(none: Figures, all: readonly Figures[]): Figures => {
+  const sums = { ...none } as Record<string, number | null>;
   for (const one of all) {
     for (const [key, value] of Object.entries(one) as [string, number | null][]) {
       sums[key] = value === null ? null : (sums[key] ?? 0) + value;
@@ -200,7 +204,12 @@ const warningsOf = (run: LiveRun, judgement: Judgement): string[] => {
   const warnings: string[] = [];
   const gone = new Set(run.lost.flatMap(({ nodes, backMs }) => (backMs === null ? nodes : [])));
   const silent = run.shared.spec.nodes - new Set([...gone, ...run.nodes.map(({ id }) => id)]).size;
-  if (run.interrupted && silent > 0) {
+  if (run.interrupted && run.wallMs === 0) warnings.push('interrupted before the measured phase began');
+  else if (run.interrupted && run.hypervisor === NO_HYPERVISOR) {
+    warnings.push(
+      'the hypervisor had not told the order when the time after the interruption was over, so that nothing that nodes saw can be judged',
+    );
+  } else if (run.interrupted && silent > 0) {
     warnings.push(
       `${silent} nodes had not told what they counted and found when the time after the interruption was over`,
     );
@@ -257,10 +266,9 @@ const resultOf = (
   prepared: PreparedMachine,
   run: LiveRun,
   judged: Pick<LiveScenarioRun, 'judgement' | 'faults'>,
-): LiveResult => {
+): Omit<LiveResult, 'placement'> => {
   const { judgement, faults } = judged;
   const { nodes } = run;
-  const placed = run.ticksAreNs;
   const sum = (count: LiveCount): number => nodes.reduce((total, { counts }) => total + counts[count], 0);
   const latencyPs = percentilesOf(
     nodes.map(({ latency }) => latency),
@@ -277,7 +285,6 @@ const resultOf = (
     scenario: scenario.name,
     seed,
     mode: 'live',
-    placement: placed ? 'cluster' : 'threads',
     transport: run.processes > 1 ? 'process' : 'memory',
     processes: run.processes,
     lostProcesses: run.lost,
@@ -288,14 +295,15 @@ const resultOf = (
     verdict,
     reason,
     interrupted: run.interrupted,
-    guarantee: { declared, held, evidence, refuted },
+    // Nobody has told anything: then nothing has held.
+    guarantee: { declared, held: nodes.length === 0 ? null : held, evidence, refuted },
     violations: violations.slice(0, VIOLATIONS_KEPT),
     violationCount: violations.length,
     rules,
     wallMs: run.wallMs,
     bootMs: run.bootMs,
     warmUpMs: run.warmUpMs,
-    threads: nodes.length + (prepared.spec.strategy === 'none' ? 0 : 1),
+    threads: prepared.spec.nodes + (prepared.spec.strategy === 'none' ? 0 : 1),
     cores: run.cores,
     latencyScale: run.shared.scale,
     history: { recorded: sum('recorded'), dropped: sum('unrecorded') },
@@ -303,9 +311,9 @@ const resultOf = (
     rate: { inFlight: inFlightOf(prepared), writesPerSecond: perSecond(run.retired, run.wallMs), latencyPs },
     rateAlone: rateAlone(run),
     cells: { read: run.cellsRead, torn: run.cellsTorn },
-    fetches: addUp(nodes.map(fetchesOf)),
+    fetches: addUp(NO_FETCHES, nodes.map(fetchesOf)),
     loads: { total: sum('loads'), remote: sum('loadsRemote') },
-    walks: addUp(nodes.map(walksOf)),
+    walks: addUp(NO_WALKS, nodes.map(walksOf)),
     memory: totalMemory(memories),
     tlbis: sum('tlbis'),
     lazyFaults: sum('lazyFaults'),
@@ -345,5 +353,7 @@ export const runLiveScenario = async (
     : runLiveCluster(spec, spec.protocol, watch, { ...live, ...options.cluster }));
   const raw = judgeLiveRun(prepared.spec, run, scenario.checks);
   const judged = bookFaults(prepared.spec.faults, talliesOf(prepared.spec, run), raw, scenario.checks.expect);
-  return { result: resultOf(scenario, options.seed, prepared, run, judged), prepared, run, ...judged };
+  const placement = options.cluster === undefined ? 'threads' : 'cluster';
+  const result = { ...resultOf(scenario, options.seed, prepared, run, judged), placement } as const;
+  return { result, prepared, run, ...judged };
 };

@@ -8,6 +8,7 @@ import { faultyHypervisor, faultyNode } from './faulty-thread.ts';
 import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS, ringOffset } from './live-task.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 import { pinThread } from './pin-thread.ts';
+import { sentError } from './thread-errors.ts';
 
 /** How long cells are put to the test before a run, and how many accesses between two looks at the clock. */
 const TEST_MS = 20;
@@ -115,7 +116,7 @@ export const runLiveThread = async (task: LiveTask): Promise<LiveOutcome> => {
   return await stoppingAll(task, () => (task.thread === spec.nodes ? runHypervisor(task) : runNode(task)));
 };
 
-/** Does `work`; an error stops all threads. */
+/** Does `work`; an error stops all threads, and leaves as {@link sentError}. */
 export const stoppingAll = async <Result>(
   { shared: { words, spec } }: LiveTask,
   work: () => Promise<Result>,
@@ -126,6 +127,6 @@ export const stoppingAll = async <Result>(
     Atomics.store(words, word.FAILED, 1);
     word.wakeAll(words, spec.nodes);
     Atomics.notify(words, word.PHASE);
-    throw error;
+    throw sentError(error);
   }
 };

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { InternalError } from '@numalab/base';
+import { InputError, InternalError } from '@numalab/base';
 import { clearLiveRing, liveRingBytes } from '@numalab/interconnect';
 import {
   type LiveShared,
@@ -10,7 +10,7 @@ import {
   shared as word,
 } from '@numalab/node-worker';
 import { Piscina } from 'piscina';
-import type { ProtocolRef } from '../engine/protocol-ref.ts';
+import { loopsForEver, type ProtocolRef } from '../engine/protocol-ref.ts';
 import { Conductor, type LiveFleet } from './conductor.ts';
 import type { LiveOptions, LiveRun } from './live-run.ts';
 import { buildShared, doneWrites, threadsOf } from './live-shared.ts';
@@ -18,6 +18,8 @@ import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS, ringOffset 
 import { memoryReport } from './memory-report.ts';
 import { monotonicNs } from './monotonic-clock.ts';
 import { type LivesHost, NodeLives } from './node-lives.ts';
+import { inPatience, StuckThreads } from './stuck-threads.ts';
+import { receivedError } from './thread-errors.ts';
 
 /** The threads of this process, seen through the words that they share. */
 class SharedFleet implements LiveFleet {
@@ -26,8 +28,13 @@ class SharedFleet implements LiveFleet {
   private readonly nodes: number;
   private readonly originMs: number;
   private readonly lives: NodeLives;
+  private readonly stuck: StuckThreads;
+  /** A protocol loops for ever. */
+  isStuck = false;
 
-  constructor({ shared, originMs }: Pick<LiveTask, 'shared' | 'originMs'>, lives: NodeLives) {
+  constructor({ shared, originMs, protocol }: Pick<LiveTask, 'shared' | 'originMs' | 'protocol'>, lives: NodeLives) {
+    const threads = Array.from({ length: shared.spec.nodes + 1 }, (_, thread) => thread);
+    this.stuck = new StuckThreads(shared, threads, protocol);
     this.originMs = originMs;
     this.shared = shared;
     this.words = shared.words;
@@ -36,7 +43,7 @@ class SharedFleet implements LiveFleet {
   }
 
   get failed(): boolean {
-    return Atomics.load(this.words, word.FAILED) !== 0;
+    return this.isStuck || Atomics.load(this.words, word.FAILED) !== 0;
   }
 
   get retired(): number {
@@ -64,6 +71,7 @@ class SharedFleet implements LiveFleet {
 
   look(): void {
     this.lives.look();
+    this.isStuck ||= this.stuck.find(performance.now());
   }
 
   phase(phase: number): void {
@@ -105,16 +113,16 @@ const hostOf = (pool: Piscina, { rings, shared }: Pick<LiveTask, 'rings' | 'shar
 const failureOf = (outcomes: readonly (PromiseSettledResult<LiveOutcome> | null)[]): Error | null => {
   for (const [thread, outcome] of outcomes.entries()) {
     if (outcome === null || outcome.status === 'fulfilled') continue;
-    const { name, message } = outcome.reason as Error;
-    if (name === 'InputError') return outcome.reason as Error;
-    return new InternalError(`thread ${thread}: ${message}`, { cause: outcome.reason });
+    const error = receivedError(outcome.reason);
+    if (error instanceof InputError) return error;
+    return new InternalError(`thread ${thread}: ${(error as Error).message}`, { cause: error });
   }
   return null;
 };
 
 /**
  * Runs a machine on threads that race: a thread for each node and one for the hypervisor, each a task of Piscina's that lasts as
- * long as the run. Throws InternalError if a thread fails.
+ * long as the run. Throws InternalError if a thread fails, InputError if that is the protocol's fault.
  */
 export const runLiveThreads = async (
   spec: MachineSpec,
@@ -145,7 +153,8 @@ export const runLiveThreads = async (
     concurrentTasksPerWorker: 1,
   });
   const lives = new NodeLives(hostOf(pool, base), base);
-  const conductor = new Conductor(new SharedFleet(base, lives), options);
+  const fleet = new SharedFleet(base, lives);
+  const conductor = new Conductor(fleet, options);
   try {
     const isReady = await conductor.ready();
     const bootMs = performance.now() - called;
@@ -154,21 +163,23 @@ export const runLiveThreads = async (
     const measured = isReady
       ? await conductor.conduct(spec)
       : { warmUpMs: 0, wallMs: 0, retired: 0, alone: null, rested: false };
+    if (fleet.isStuck) throw loopsForEver(protocol);
     if (!isReady) conductor.end();
     lives.end();
     // A run that was interrupted before it began has left nothing.
     const kept = isReady || !conductor.interrupted ? lives.settled : [];
-    const outcomes = await Promise.all(kept.map((outcome) => conductor.inTime(outcome)));
+    const outcomes = await inPatience(Promise.all(kept.map((outcome) => conductor.inTime(outcome))), protocol);
     const failure = failureOf(outcomes);
     if (failure !== null) throw failure;
     const reports = outcomes.flatMap((outcome) => (outcome?.status === 'fulfilled' ? [outcome.value] : []));
-    const nodes = reports.flatMap(({ node }) => (node === null ? [] : [node]));
+    const order = reports.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR;
+    // Without the order of an interrupted run, what nodes saw proves nothing.
+    const known = isClock || order !== NO_HYPERVISOR ? reports : [];
+    const nodes = known.flatMap(({ node }) => (node === null ? [] : [node]));
     return {
       shared,
       nodes,
-      hypervisor: isClock
-        ? memoryReport(shared, nodes, [], false)
-        : (reports.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR),
+      hypervisor: isClock ? memoryReport(shared, nodes, [], false) : order,
       bootMs,
       ...measured,
       beganMs,

@@ -98,7 +98,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.latencies = new Latencies(spec.topology, spec.profile);
     this.lock = spec.serialisation === 'lock' ? new OrderLock() : null;
     this.place = spec.hypervisorNode;
-    this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores);
+    this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores, ports.now);
     this.own = word.threadWord(spec.nodes);
     this.brought = new Uint8Array(spec.nodes);
     this.granuleBytes = GRANULES[spec.granule].bytes;

@@ -424,7 +424,9 @@ export class LiveNode extends LivePlaces {
   /** Where the latency of a write that is over now belongs; null: nothing is measured yet. */
   get latencyNow(): LatencyHistogram | null {
     if (Atomics.load(this.words, PHASE) === PHASE_WARM) return null;
-    return Atomics.load(this.words, AGENTS) === 1 ? this.latencyAlone : this.latency;
+    const agents = Atomics.load(this.words, AGENTS);
+    if (agents < 0) return null;
+    return agents === 1 ? this.latencyAlone : this.latency;
   }
 
   /** The core's write has been retired, and it leaves EL2. */

@@ -11,7 +11,7 @@ import {
 import type { LiveCpu } from './live-cpu.ts';
 import { copyStoresOf, LiveKernelCpu } from './live-kernel.ts';
 import type { LiveNode } from './live-node.ts';
-import { AGENTS, isRunning, NEXT_ROW, PHASE, PHASE_FINITE, WAITERS } from './shared-words.ts';
+import { allowedAgents, isRunning, NEXT_ROW, PHASE, PHASE_FINITE, WAITERS } from './shared-words.ts';
 
 const MAX_AGENTS = 4096;
 const PS_PER_MS = 1e9;
@@ -139,7 +139,7 @@ export class LiveWriters {
       this.begun = true;
       this.originMs = now;
     }
-    const allowed = Atomics.load(words, AGENTS);
+    const allowed = allowedAgents(words);
     for (const agent of this.agents) {
       if (phase === PHASE_FINITE && agent.own === Infinity) continue;
       if (!agent.running && agent.done < agent.own && agent.agent < allowed) this.beginAgent(agent, now);
@@ -155,7 +155,7 @@ export class LiveWriters {
     const { words } = this.node;
     const phase = Atomics.load(words, PHASE);
     if (!this.begun || (!isRunning(phase) && phase !== PHASE_FINITE)) return Infinity;
-    const allowed = Atomics.load(words, AGENTS);
+    const allowed = allowedAgents(words);
     let next = Infinity;
     for (const { dueMs, running, next: action } of this.patches) {
       if (!running && action < Infinity && dueMs < next) next = dueMs;
@@ -212,7 +212,7 @@ export class LiveWriters {
     if (agent.done === agent.own || cpu.taskQueue.length > 0 || agent.writer.intervalPs > 0) return false;
     const phase = Atomics.load(words, PHASE);
     const isOpen = isRunning(phase) || (phase === PHASE_FINITE && agent.own < Infinity);
-    return isOpen && agent.agent < Atomics.load(words, AGENTS);
+    return isOpen && agent.agent < allowedAgents(words);
   }
 
   private beginPatches(patches: Patches, now: number): void {

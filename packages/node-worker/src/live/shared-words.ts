@@ -34,7 +34,7 @@ export const LOCKS: number = 8 * LINE;
 export const WAITERS: number = 12 * LINE;
 /** The row of the recorded trace that comes next. */
 export const NEXT_ROW: number = 13 * LINE;
-/** Agents of synthetic writers that may write: as many as there are, or one. */
+/** Agents of synthetic writers that may write: as many as there are, or one; negative while what others had begun ends. */
 export const AGENTS: number = 14 * LINE;
 /** 1: a thread has failed, and no other goes on. */
 export const FAILED: number = 15 * LINE;
@@ -97,6 +97,9 @@ export const PHASE_FINITE = 3;
 export const PHASE_DRAIN = 4;
 export const PHASE_END = 5;
 
+/** How many agents may write. */
+export const allowedAgents = (words: Int32Array): number => Math.abs(Atomics.load(words, AGENTS));
+
 /** Whether endless writers write, and cores walk. */
 export const isRunning = (phase: number): boolean => phase === PHASE_WARM || phase === PHASE_RUN;
 
@@ -118,6 +121,8 @@ const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {}
  * not for long even then: while it waits, another could run, and the hypervisor may have been taken off its core.
  */
 const HYPERVISOR_SPINS = 20_000;
+/** What is due within this time is over while the hypervisor still looks. */
+const SOON_MS = 1;
 const NODE_SPINS = 1000;
 
 /** Looks for work `spins` times, or until `isVain`. Whether there is any. */
@@ -142,20 +147,25 @@ export class HypervisorWaiting {
   private readonly words: Int32Array;
   private readonly own: number;
   private readonly spins: number;
+  private readonly now: () => number;
 
-  constructor(words: Int32Array, nodes: number, cores: number) {
+  /** `now` gives milliseconds. */
+  constructor(words: Int32Array, nodes: number, cores: number, now: () => number) {
     this.words = words;
+    this.now = now;
     this.own = threadWord(nodes) + SLEEPING;
     this.spins = cores > 1 ? HYPERVISOR_SPINS : 0;
   }
 
-  /** Waits until there is work, for `ms` at most. */
+  /** Waits until there is work, for `ms` at most. What is due sooner than a thread wakes up is waited for awake. */
   wait(hasWork: () => boolean, ms: number): void {
-    const { words, own } = this;
-    if (lookFor(hasWork, this.spins)) return;
+    const { words, own, now } = this;
+    const due = now() + ms;
+    const isDue = (): boolean => now() >= due;
+    if (ms < SOON_MS ? lookFor(hasWork, this.spins, isDue) || isDue() : lookFor(hasWork, this.spins)) return;
     // Said before the last look: who brings work looks at it after that, so one of the two sees the other.
     Atomics.store(words, own, 1);
-    if (!hasWork()) Atomics.wait(words, own, 1, ms);
+    if (!hasWork()) Atomics.wait(words, own, 1, due - now());
     Atomics.store(words, own, 0);
   }
 }

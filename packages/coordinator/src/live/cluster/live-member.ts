@@ -17,10 +17,13 @@ import {
   unpackJob,
 } from '../../engine/cluster/member-messages.ts';
 import { type PackedMemory, packMemory } from '../../engine/cluster/packed-report.ts';
+import { loopsForEver } from '../../engine/protocol-ref.ts';
 import { buildShared, doneWrites, threadsOf } from '../live-shared.ts';
 import type { LiveHypervisorReport, LiveNews, LiveOutcome } from '../live-task.ts';
 import { monotonicMsClock } from '../monotonic-clock.ts';
 import { LOOK_MS, NodeLives, type NodeOutage } from '../node-lives.ts';
+import { inPatience, StuckThreads } from '../stuck-threads.ts';
+import { receivedError } from '../thread-errors.ts';
 import { type LiveMemberJob, orderThread } from './cluster-task.ts';
 import { MemberHost } from './member-host.ts';
 
@@ -58,6 +61,12 @@ class LiveMember {
   private readonly tell: (message: FromMember) => void;
   private readonly host: MemberHost;
   private lives: NodeLives | null = null;
+  private readonly stuck: StuckThreads;
+  /** Rejects when a protocol loops for ever. */
+  private giveUp!: (error: Error) => void;
+  private readonly patience = new Promise<never>((_, reject) => {
+    this.giveUp = reject;
+  });
   private isConnected = false;
   private isOver = false;
   /** When the measured phase began, in milliseconds of the run's clock. */
@@ -86,6 +95,8 @@ class LiveMember {
       },
       failed: () => this.fail(),
     });
+    this.patience.catch(() => {});
+    this.stuck = new StuckThreads(this.shared, this.host.threads, job.protocol);
     // Somebody has to know it, should this process be killed.
     this.host.pool.on('message', (news: LiveNews) => tell({ kind: 'news', news }));
     // Nodes that come back need what the others know before they begin.
@@ -165,6 +176,10 @@ class LiveMember {
     const { words } = this.shared;
     const { threads } = this.host;
     this.lives?.look();
+    if (!this.isOver && this.stuck.find(performance.now())) {
+      this.giveUp(loopsForEver(this.job.protocol));
+      this.fail();
+    }
     const { over, ...here } = threadsOf(words, this.job.spec.nodes, (thread) => threads.includes(thread));
     this.tell({
       kind: 'status',
@@ -182,11 +197,13 @@ class LiveMember {
   async outcome(): Promise<LiveMemberOutcome> {
     await this.ended;
     this.lives?.end();
-    const outcomes = (await Promise.all(this.lives?.settled ?? [])).filter((outcome) => outcome !== null);
+    const left = Promise.race([Promise.all(this.lives?.settled ?? []), this.patience]);
+    const settled = await inPatience(left, this.job.protocol);
+    const outcomes = settled.filter((outcome) => outcome !== null);
     const service = await this.host.end();
     for (const outcome of [service, ...outcomes]) {
       if (outcome.status === 'fulfilled') continue;
-      return failureOf(outcome.reason as Error);
+      return failureOf(outcome.reason);
     }
     return this.left(
       outcomes.map((outcome) => (outcome as PromiseFulfilledResult<LiveOutcome>).value),
@@ -216,12 +233,10 @@ class LiveMember {
   }
 }
 
-const failureOf = ({ name, message, where = '' }: Error & { readonly where?: string }): LiveMemberOutcome => ({
-  kind: 'failed',
-  name,
-  message,
-  where,
-});
+const failureOf = (error: unknown): LiveMemberOutcome => {
+  const { name, message, where = '' } = receivedError(error) as Error & { readonly where?: string };
+  return { kind: 'failed', name, message, where };
+};
 
 let current: LiveMember | null = null;
 
@@ -230,7 +245,7 @@ const runJob = async (job: LiveMemberJob, tell: (message: FromMember) => void): 
     current = new LiveMember(job, tell);
     return await current.outcome();
   } catch (error) {
-    return failureOf(error as Error);
+    return failureOf(error);
   } finally {
     current = null;
   }

@@ -139,7 +139,8 @@ export const runLiveCluster = async (
 
 /** What the hypervisor left. Nodes without a report, whose process was lost in the end, say no more that their stores returned. */
 const orderReport = (left: readonly Left[], nodes: readonly LiveNodeReport[]): LiveHypervisorReport => {
-  const report = left.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR;
+  const report = left.find(({ hypervisor }) => hypervisor !== null)?.hypervisor;
+  if (report === undefined || report === null) return NO_HYPERVISOR;
   const silent = report.answers.filter((_, node) => nodes.every(({ id }) => id !== node));
   return { ...report, orphaned: silent.reduce((sum, answers) => sum + answers, report.orphaned) };
 };
@@ -159,7 +160,9 @@ const conduct = async (booted: Booted, jobs: readonly LiveMemberJob[], bootMs: n
   if (fleet.isFree) giveMembers(fleet.members.filter(({ isAlive }) => isAlive));
   else await fleet.kill();
   const shared = sharedOf(jobs[0]!, left);
-  const nodes = left.flatMap(({ nodes: own }) => own).sort((x, y) => x.id - y.id);
+  // Without the order of an interrupted run, what nodes saw proves nothing.
+  const hasOrder = spec.strategy === 'none' || left.some(({ hypervisor }) => hypervisor !== null);
+  const nodes = hasOrder ? left.flatMap(({ nodes: own }) => own).sort((x, y) => x.id - y.id) : [];
   const served = left.flatMap((one) => one.served);
   const lost = lostOf(booted);
   return {
