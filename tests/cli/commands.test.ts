@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +97,23 @@ describe('a closed pipe', () => {
     const args = [CLI, 'topology', 'kunpeng920', '--nodes', '128'];
     const { code, stderr } = await closeAfterFirstBytes(args);
     expect([code, stderr]).toEqual([0, '']);
+  });
+});
+
+describe('a full disk', () => {
+  const shell = (line: string): { readonly status: number | null; readonly stderr: string } =>
+    spawnSync('sh', ['-c', line, 'sh', process.execPath, CLI], { cwd: ROOT, encoding: 'utf8' });
+
+  it('behind standard output is told in one line', () => {
+    for (const verb of ['protocols', 'topology kunpeng920 --json', '--help']) {
+      const { status, stderr } = shell(`"$1" "$2" ${verb} > /dev/full`);
+      expect([verb, status, stderr]).toEqual([verb, 2, 'standard output: cannot be written to (ENOSPC)\n']);
+    }
+  });
+
+  it('behind standard error changes no exit code', () => {
+    expect(shell('"$1" "$2" run nope 2> /dev/full').status).toBe(2);
+    expect(shell('"$1" "$2" protocols 2> /dev/full > /dev/null').status).toBe(0);
   });
 });
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -81,6 +81,37 @@ test('what live cannot do is refused in one line', async () => {
   expect(refused).toMatchObject({ code: 2, out: '' });
   expect(refused.err).toMatch(/replication\.strategy: must be stage2 or none in live\n$/);
 }, 30_000);
+
+test('a run that is interrupted before its threads have begun says so, and claims nothing', async () => {
+  const args = ['run', 'live', '--mode', 'live', '--duration', '60s'];
+  const { code, out } = await numalab([...args, '--json'], 500);
+  expect(code).toBe(130);
+  const result = JSON.parse(out);
+  // On a slow machine it has not even come to that.
+  if (result.wallMs > 0) return;
+  expect(result.warnings).toContain('interrupted before the measured phase began');
+  expect(result).toMatchObject({ threads: 5, fetches: { total: 0, local: 0 }, guarantee: { held: null } });
+}, 30_000);
+
+test('the folder of a live run is refused where a trace is wanted, and in a line if it is damaged', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'numalab-live-'));
+  try {
+    const writers = 'kernel.writers=[{kind: synthetic, width: 4, inFlight: 4, writes: 50}]';
+    const out = ['--duration', '100ms', '--out', folder, '--quiet', '--set', writers];
+    expect((await numalab(['run', 'live', '--mode', 'live', ...out, ...SMALL])).code).toBe(0);
+    for (const verb of ['replay', 'trace', 'shrink']) {
+      const { code, err } = await numalab([verb, folder]);
+      expect([verb, code]).toEqual([verb, 2]);
+      expect(err).toMatch(/is the folder of a live run, .*--from-live\n$/);
+    }
+    for (const text of ['{"memory":[[1', '{}', '{"verdict":"pass","memory":[1]}']) {
+      writeFileSync(join(folder, 'memory.json'), text);
+      await expect(replayFromLive(folder, 1)).rejects.toThrow(/memory\.json: is damaged/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 60_000);
 
 const BUILT_IN = Object.keys(PROTOCOLS).map((name) => `replication.protocol=${name}`);
 

@@ -1,6 +1,14 @@
 import { fileURLToPath } from 'node:url';
+import { InputError } from '@numalab/base';
 import type { Judgement } from '@numalab/checkers';
-import { buildSpec, judgeLiveRun, type LiveRun, loadScenario, runLiveThreads } from '@numalab/coordinator';
+import {
+  buildSpec,
+  judgeLiveRun,
+  type LiveRun,
+  loadScenario,
+  runLiveScenario,
+  runLiveThreads,
+} from '@numalab/coordinator';
 import type { PatchWriter } from '@numalab/kernel';
 import { expect, test } from 'vitest';
 
@@ -140,6 +148,27 @@ test('one write in flight is measured apart, and the record keeps within its bou
   expect(run.hypervisor.record.length).toBe(Math.min(10_000, run.hypervisor.numbered));
 }, 30_000);
 
-test('a thread that fails ends the run with its cause', async () => {
-  await expect(live('ack', './fails.ts')).rejects.toThrow('told to fail');
+test('a protocol that throws ends the run with its cause, as what its author has to mend', async () => {
+  const failure = await live('ack', './fails.ts').catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(InputError);
+  expect((failure as Error).message).toMatch(/fails\.ts: onMessage of the node’s half threw Error: told to fail/);
+}, 30_000);
+
+test('latencies of nanoseconds are kept: what is due soon is waited for awake', async () => {
+  const set = [...SET, 'kernel.writers=[{kind: synthetic, inFlight: 4}]', 'interconnect.latencyScale=1'];
+  const scenario = loadScenario('small', { set, protocol: 'direct', duration: '400ms', mode: 'live' });
+  const { result } = await runLiveScenario(scenario, { seed: 1 });
+  expect(result.verdict).toBe('pass');
+  // Its eight steps take a microsecond; asleep, each would take a thousand times that.
+  expect(result.rate.latencyPs.p50).toBeLessThan(2e9);
+}, 30_000);
+
+test('one write in flight is measured when those of all others are over', async () => {
+  const set = [...SET, 'kernel.writers=[{kind: synthetic, inFlight: 16}]'];
+  const scenario = loadScenario('small', { set, protocol: 'collapse', duration: '600ms', mode: 'live' });
+  const { result } = await runLiveScenario(scenario, { seed: 1 });
+  const { writesPerSecond, latencyPs } = result.rateAlone!;
+  expect(writesPerSecond).toBeGreaterThan(0);
+  // Rate times latency is what is in flight.
+  expect((writesPerSecond * latencyPs.p50!) / 1e12).toBeLessThan(2);
 }, 30_000);
