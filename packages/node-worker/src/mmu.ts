@@ -108,8 +108,10 @@ export class Mmu {
       }
       const fault = this.stage2(cpu, ipa, ACCESS_READ);
       const pa = this.stage2Pa;
-      const spent = this.takeCost();
-      if (spent > 0 && !node.passes(cpu, spent)) yield spent;
+      if (this.cost > 0) {
+        const spent = this.takeCost();
+        if (!node.passes(cpu, spent)) yield spent;
+      }
       if (fault !== 0) {
         cpu.faultStage2 = true;
         cpu.faultS1ptw = true;
@@ -148,8 +150,10 @@ export class Mmu {
       cpu.faultStage2 = true;
       cpu.faultIpa = ipa;
     }
-    const spent = this.takeCost();
-    if (spent > 0 && !node.passes(cpu, spent)) yield spent;
+    if (this.cost > 0) {
+      const spent = this.takeCost();
+      if (!node.passes(cpu, spent)) yield spent;
+    }
     // What was found may be gone by now; the access has not been made yet.
     return cpu.invalidations === invalidations ? fault : TRY_AGAIN;
   }
@@ -267,8 +271,10 @@ export class Mmu {
         return -1;
       }
       const pa = this.stage2Pa;
-      const spent = this.takeCost();
-      if (spent > 0 && !node.passes(cpu, spent)) yield spent;
+      if (this.cost > 0) {
+        const spent = this.takeCost();
+        if (!node.passes(cpu, spent)) yield spent;
+      }
       const cost = coherence.tryAccess(cpu, pa);
       if (cost >= 0 && !node.passes(cpu, cost)) yield cost;
       const isHere = cost >= 0 && coherence.isPresent(pa);

@@ -64,6 +64,8 @@ export class SmallNode implements AgentHost {
   readonly tables: AgentHost['tables'];
   readonly tableOps: null = null;
   readonly scrubber: null = null;
+  /** What others could do at every yield is what is searched. */
+  readonly passes = (): boolean => false;
   readonly el2: AgentHost['el2'];
   readonly submitted: Map<number, Submission> = new Map();
   readonly scratchLine: Uint32Array = new Uint32Array(LINE_BYTES / 2);
@@ -315,11 +317,6 @@ export class SmallNode implements AgentHost {
         break;
       default:
     }
-  }
-
-  /** What others could do at every yield is what is searched. */
-  passes(): boolean {
-    return false;
   }
 
   /** Lets the agent go on until others can notice something of it; unreduced: until its next yield, if it is its turn. */
