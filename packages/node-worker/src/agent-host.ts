@@ -89,6 +89,7 @@ export interface AgentHost {
   transmit(to: number, wire: Wire, at: number): void;
   submit(core: number, submission: Submission, at: number): void;
   startTask(cpu: AgentCpu, task: () => Task, at: number): void;
+  /** See NodeProcess. Never where what others could do at every yield is what is searched. */
   passes(cpu: AgentCpu, pause: Pause): boolean;
   setTimer(at: number, generation: number, tag: number): void;
   postLocal(at: number, kind: number, a: number, b: number): void;

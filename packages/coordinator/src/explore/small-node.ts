@@ -64,7 +64,6 @@ export class SmallNode implements AgentHost {
   readonly tables: AgentHost['tables'];
   readonly tableOps: null = null;
   readonly scrubber: null = null;
-  /** What others could do at every yield is what is searched. */
   readonly passes = (): boolean => false;
   readonly el2: AgentHost['el2'];
   readonly submitted: Map<number, Submission> = new Map();
