@@ -35,7 +35,7 @@ export { MAINTENANCE_BYTES, MaintenanceWords } from './live/maintenance-words.ts
 export { RemoteMaintenance } from './live/remote-parts.ts';
 export * as remote from './live/remote-port.ts';
 export * as shared from './live/shared-words.ts';
-export { StepsRunner } from './live/steps-runner.ts';
+export { passing, StepsRunner } from './live/steps-runner.ts';
 export { MemoryOrder, type OrderedStore } from './live/store-order.ts';
 export {
   ANSWER,

@@ -11,6 +11,7 @@ import {
   liveCopyOf,
   type MachineLayout,
   MaintenanceWords,
+  passing,
   putMessage,
   RETIRE,
   StepsRunner,
@@ -24,7 +25,7 @@ import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/p
 import { resolveWrite } from '../resolve-write.ts';
 import { LiveOrder } from './live-order.ts';
 import { OpenWrites } from './open-writes.ts';
-import { KeptWords, type LockWaiter, OrderLock } from './order-lock.ts';
+import { KeptWords, OrderLock } from './order-lock.ts';
 
 /** A thread without work looks around at least this often. */
 const NAP_MS = 50;
@@ -64,8 +65,6 @@ export class LiveHypervisor implements HypervisorContext {
   protected readonly latencies: Latencies;
   /** Null with `central` serialisation. */
   protected readonly lock: OrderLock | null;
-  /** The node from which messages start. */
-  private place: number;
   private readonly waiting: InstanceType<typeof word.HypervisorWaiting>;
   private readonly own: number;
   private readonly granuleBytes: number;
@@ -96,13 +95,12 @@ export class LiveHypervisor implements HypervisorContext {
     );
     this.maintenance = ports.maintenance ?? new MaintenanceWords(words, shared.maintenance);
     this.latencies = new Latencies(spec.topology, spec.profile);
-    this.lock = spec.serialisation === 'lock' ? new OrderLock() : null;
-    this.place = spec.hypervisorNode;
     this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores, ports.now);
     this.own = word.threadWord(spec.nodes);
     this.brought = new Uint8Array(spec.nodes);
     this.granuleBytes = GRANULES[spec.granule].bytes;
     this.runner = new StepsRunner(ports.now, shared.scale, (tag) => this.half.onTimer?.(this, tag));
+    this.lock = spec.serialisation === 'lock' ? this.newLock() : null;
   }
 
   get now(): Instant {
@@ -117,10 +115,14 @@ export class LiveHypervisor implements HypervisorContext {
     return page === last ? [page] : [page, last];
   }
 
+  /** The node from which messages start. */
+  private get place(): number {
+    return this.lock?.place ?? this.shared.spec.hypervisorNode;
+  }
+
   protected due(node: number): number {
     const { scale } = this.shared;
-    if (scale === 0) return 0;
-    return this.ports.now() + (this.latencies.linePs(this.place, node) * scale) / 1e9;
+    return scale === 0 ? 0 : this.ports.now() + (this.latencies.linePs(this.place, node) * scale) / 1e9;
   }
 
   send(node: number, body: unknown): void {
@@ -146,7 +148,7 @@ export class LiveHypervisor implements HypervisorContext {
     const at = write.word - (this.layout.spanStart >> 2);
     const { words, number } = write;
     for (let i = 0; i < words.length; i++) cells[at + i] = cellOf(words[i]!, number);
-    return this.shared.scale === 0 ? DONE : this.pass(this.latencies.linePs(this.place, node));
+    return this.shared.scale === 0 ? DONE : passing(this.latencies.linePs(this.place, node));
   }
 
   maintainCopy(node: number, write: Write): Steps {
@@ -155,11 +157,7 @@ export class LiveHypervisor implements HypervisorContext {
     const end = pa + write.words.length * 4;
     if (!spec.dic)
       for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) this.maintenance.invalidateLine(at);
-    return scale === 0 ? DONE : this.pass(this.latencies.dvmPs(this.place, node));
-  }
-
-  private *pass(ps: number): Steps {
-    yield ps;
+    return scale === 0 ? DONE : passing(this.latencies.dvmPs(this.place, node));
   }
 
   dsb(): Steps {
@@ -178,7 +176,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.retired++;
     if (write.number <= this.words[word.RECORD_LIMIT]!) this.nextTick();
     this.answer(write.origin, core, write.number, underWay.old);
-    this.releaseLock();
+    this.lock?.release();
   }
 
   protected answer(node: number, core: number, number: number, old: readonly number[] | null): void {
@@ -276,33 +274,18 @@ export class LiveHypervisor implements HypervisorContext {
 
   private submitted(node: number, ring: LiveRingReader): void {
     if (this.lock === null) this.take(node, ring);
-    else {
-      this.lock.wait(node, new KeptWords(ring.rest()));
-      this.grantLock(this.lock);
-    }
+    else this.lock.wait(node, new KeptWords(ring.rest()));
   }
 
-  /** The next waiting core gets the lock: its line moves there first. */
-  private grantLock(lock: OrderLock): void {
-    const next = lock.grant();
-    if (next === null) return;
-    const from = this.place;
-    this.place = next.node;
-    if (this.shared.scale === 0) this.take(next.node, next.words);
-    else this.runner.handle(() => this.moveLock(from, next));
-  }
-
-  private *moveLock(from: number, next: LockWaiter): Steps {
-    yield this.latencies.linePs(from, next.node);
-    if (next.isGone) this.releaseLock();
-    else this.take(next.node, next.words);
-  }
-
-  /** A write is over, or there was none. */
-  private releaseLock(): void {
-    if (this.lock === null) return;
-    this.lock.release();
-    this.grantLock(this.lock);
+  private newLock(): OrderLock {
+    const { runner, latencies, shared } = this;
+    return new OrderLock(shared.spec.hypervisorNode, {
+      take: (node, words) => this.take(node, words),
+      move: (from, to, arrived) => {
+        if (shared.scale === 0) arrived();
+        else runner.handle(() => passing(latencies.linePs(from, to), arrived));
+      },
+    });
   }
 
   /** Nothing is taken while a node cannot keep up: so no ring's backlog grows without bound. */
@@ -358,7 +341,7 @@ export class LiveHypervisor implements HypervisorContext {
     else {
       this.withoutEffect++;
       this.answer(node, core, 0, old);
-      this.releaseLock();
+      this.lock?.release();
     }
   }
 

@@ -19,11 +19,19 @@ export class KeptWords implements Words {
 }
 
 /** A trapped write, of a core of `node`, that waits for the lock, or has it. */
-export interface LockWaiter {
+interface Waiter {
   readonly node: number;
   readonly words: KeptWords;
   /** Its node has gone down since. */
   isGone: boolean;
+}
+
+/** What the lock does with those who wait for it. */
+export interface LockHost {
+  /** Moves the lock's line between two nodes, and calls `arrived`. */
+  readonly move: (from: number, to: number, arrived: () => void) => void;
+  /** Takes the write of whoever has the lock. */
+  readonly take: (node: number, words: KeptWords) => void;
 }
 
 /**
@@ -31,27 +39,44 @@ export interface LockWaiter {
  * retired, and goes to waiting cores in the order in which they came.
  */
 export class OrderLock {
-  private waiting: LockWaiter[] = [];
-  private holder: LockWaiter | null = null;
+  /** The node of the core that has the lock, or had it last. */
+  place: number;
+  private readonly host: LockHost;
+  private waiting: Waiter[] = [];
+  private holder: Waiter | null = null;
 
+  constructor(place: number, host: LockHost) {
+    this.place = place;
+    this.host = host;
+  }
+
+  /** A core of `node` waits with a trapped write. */
   wait(node: number, words: KeptWords): void {
     this.waiting.push({ node, words, isGone: false });
+    this.grant();
   }
 
-  /** Gives the lock, if it is free, to the first that waits for it; null: to nobody. */
-  grant(): LockWaiter | null {
-    if (this.holder !== null) return null;
-    this.holder = this.waiting.shift() ?? null;
-    return this.holder;
-  }
-
+  /** The write is over, or was none. */
   release(): void {
     this.holder = null;
+    this.grant();
   }
 
-  /** The cores of a node are gone. What holds the lock keeps it: its write may have a number. */
+  /** The cores of a node are gone. What holds the lock keeps it if its write has a number. */
   forget(node: number): void {
     this.waiting = this.waiting.filter((waiter) => waiter.node !== node);
     if (this.holder?.node === node) this.holder.isGone = true;
+  }
+
+  private grant(): void {
+    const next = this.holder === null ? this.waiting.shift() : undefined;
+    if (next === undefined) return;
+    this.holder = next;
+    const from = this.place;
+    this.place = next.node;
+    this.host.move(from, next.node, () => {
+      if (next.isGone) this.release();
+      else this.host.take(next.node, next.words);
+    });
   }
 }

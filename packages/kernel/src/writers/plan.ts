@@ -272,12 +272,8 @@ const onlyOf = ({ only }: WriterRequest): readonly number[] | null =>
   only === undefined || only === null ? null : [...only].sort((x, y) => x - y);
 
 /** The vCPUs that a writer may use. */
-const cpusOf = ({ vcpus }: PlanContext, { cpus }: WriterRequest): readonly number[] => {
-  if (cpus !== null) return cpus;
-  const all: number[] = [];
-  for (let cpu = 0; cpu < vcpus; cpu++) all.push(cpu);
-  return all;
-};
+const cpusOf = ({ vcpus }: PlanContext, { cpus }: WriterRequest): readonly number[] =>
+  cpus ?? Array.from({ length: vcpus }, (_, i) => i);
 
 const interval = (rate: number | 'max'): number => (rate === 'max' ? 0 : Math.round(PICOSECONDS / rate));
 

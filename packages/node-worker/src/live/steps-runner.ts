@@ -7,6 +7,12 @@ export function* over<Result>(result: Result): Step<Result> {
   return result;
 }
 
+/** Lets time pass, and does something then. */
+export function* passing(ps: number, then: () => void = () => {}): Steps {
+  yield ps;
+  then();
+}
+
 type Handled = Steps | void;
 
 /**
