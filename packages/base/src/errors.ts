@@ -5,10 +5,18 @@
 export class InputError extends Error {
   override readonly name = 'InputError';
   readonly where: string;
+  /** The message without `where`. */
+  readonly what: string;
 
   constructor(where: string, what: string) {
     super(`${where}: ${what}`);
     this.where = where;
+    this.what = what;
+  }
+
+  /** The error that had these: one that crossed threads or processes, which leave no more of it. */
+  static from({ where, message }: { readonly where: string; readonly message: string }): InputError {
+    return new InputError(where, message.slice(where.length + 2));
   }
 }
 

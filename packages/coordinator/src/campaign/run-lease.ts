@@ -43,7 +43,7 @@ export const runLease = async ({ cell, from, to, stop }: LeaseTask): Promise<Lea
     for (; seed <= to && Atomics.load(stop, 0) === 0; seed++) tally.addRun(runSeed(cell, seed));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    return { kind: 'refused', where: error.where, message: error.message.slice(error.where.length + 2) };
+    return { kind: 'refused', where: error.where, message: error.what };
   }
   if (seed === from) return { kind: 'nothing' };
   const { user, system } = process.threadCpuUsage(cpu);

@@ -68,7 +68,7 @@ export const closeThreads = async (): Promise<void> => {
 
 /** The error that ended a thread, as it was thrown there. */
 export const errorOf = ({ name, message, stack, where }: ThreadFailure, thread: string): Error => {
-  if (name === 'InputError') return new InputError(where, message.slice(where.length + 2));
+  if (name === 'InputError') return InputError.from({ where, message });
   const cause = Object.assign(new Error(message), { name, stack });
   return new InternalError(`${thread}: ${message}`, { cause });
 };

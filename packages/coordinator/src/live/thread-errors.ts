@@ -15,5 +15,5 @@ export const receivedError = (error: unknown): unknown => {
     | { readonly where?: unknown; readonly message?: unknown }
     | undefined;
   if (typeof cause?.where !== 'string' || typeof cause.message !== 'string') return error;
-  return new InputError(cause.where, cause.message.slice(cause.where.length + 2));
+  return InputError.from({ where: cause.where, message: cause.message });
 };

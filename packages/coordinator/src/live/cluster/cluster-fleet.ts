@@ -11,9 +11,7 @@ import type { LiveMemberOutcome } from './live-member.ts';
 import { Successions } from './successions.ts';
 
 const errorOf = ({ name, message, where }: Extract<LiveMemberOutcome, { kind: 'failed' }>, process: number): Error =>
-  name === 'InputError'
-    ? new InputError(where, message.slice(where.length + 2))
-    : new InternalError(`process ${process}: ${message}`);
+  name === 'InputError' ? InputError.from({ where, message }) : new InternalError(`process ${process}: ${message}`);
 
 /** What becomes of a place in the run, whoever has it in the end. */
 class Place {
