@@ -60,7 +60,7 @@ test('a live run prints one JSON document without virtual time', async () => {
   expect(result.writes.retired).toBeGreaterThan(0);
   expect(result.warmUpMs).toBeGreaterThanOrEqual(60);
   expect(result.dutyOfRealTime).toBeGreaterThan(0);
-  expect(result.dutyOfRealTime).toBeLessThan(0.05);
+  expect(result.dutyOfRealTime).toBeLessThan(0.1);
   expect(result.history.recorded).toBeGreaterThan(0);
   expect(result.guarantee).toMatchObject({ declared: 'completed' });
 }, 30_000);

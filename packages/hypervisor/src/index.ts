@@ -4,6 +4,7 @@ export { ClusterLiveHypervisor } from './live/cluster-live-hypervisor.ts';
 export { type FaultyHypervisorPorts, FaultyLiveHypervisor, type NodeWay } from './live/faulty-live-hypervisor.ts';
 export { LiveHypervisor, type LiveHypervisorPorts } from './live/live-hypervisor.ts';
 export { type LiveEntry, LiveOrder } from './live/live-order.ts';
+export { LiveOrderPart, type LiveOrderPartPorts } from './live/live-order-part.ts';
 export { type JournalEntry, Order } from './order.ts';
 export { type HostPort, ProtocolHost, relays } from './protocol-host.ts';
 export { type HypervisorReport, hypervisorReportOf } from './report.ts';

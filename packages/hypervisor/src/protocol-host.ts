@@ -1,4 +1,14 @@
-import { type Duration, InputError, type Instant, InternalError, Queue, type Step, TaskRun, WAIT } from '@numalab/base';
+import {
+  alignDown,
+  type Duration,
+  InputError,
+  type Instant,
+  InternalError,
+  Queue,
+  type Step,
+  TaskRun,
+  WAIT,
+} from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { type Latencies, LINE_BYTES } from '@numalab/machine';
 import { layOut, type MachineLayout, type MachineSpec, pagesOfWrite, type Wire } from '@numalab/node-worker';
@@ -267,7 +277,7 @@ export class ProtocolHost implements HypervisorContext {
   *maintainCopy(node: number, write: Write): Step<void> {
     const { spec, latencies } = this;
     const pa = this.paOf(node, write);
-    const first = pa - (pa % LINE_BYTES);
+    const first = alignDown(pa, LINE_BYTES);
     const end = pa + 4 * write.words.length;
     if (!spec.idc) {
       for (let line = first; line < end; line += LINE_BYTES) {

@@ -1,3 +1,4 @@
+import { wordsFrom } from '@numalab/base';
 import { EmulatedStore, OPERATION_STORE, resolveOperation } from '@numalab/machine';
 import type { Submission } from '@numalab/node-worker';
 import type { Order } from './order.ts';
@@ -41,8 +42,8 @@ export const resolveWrite = (order: Pick<Order, 'wordAt'>, submission: Submitted
   const word = offset >> 2;
   const end = (offset + size + 3) >> 2;
   const first = offset & 3;
-  const words: number[] = [];
-  for (let at = word; at < end; at++) words.push(order.wordAt(at));
+  const words = wordsFrom(order.wordAt(word));
+  for (let at = word + 1; at < end; at++) words.push(order.wordAt(at));
   const old: number[] = [];
   for (let i = 0; i < size; i++) {
     const byte = (words[(first + i) >> 2]! >>> (8 * ((first + i) & 3))) & 255;

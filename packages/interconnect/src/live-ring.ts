@@ -121,6 +121,20 @@ export class LiveRingWriter {
     return true;
   }
 
+  /** Goes on where another writer of the ring has stopped: of several, one at a time may write, and whoever begins calls this. */
+  resume(): void {
+    this.head = Atomics.load(this.view.control, 0);
+    this.published = this.head;
+  }
+
+  /** Whether `words` words find room now. */
+  hasRoom(words: number): boolean {
+    const { data, control } = this.view;
+    if (data.length - ((this.head - this.tail) & (WRAP - 1)) >= words) return true;
+    this.tail = Atomics.load(control, LINE_INTS);
+    return data.length - ((this.head - this.tail) & (WRAP - 1)) >= words;
+  }
+
   /** Whether the reader has given back the room of all that it could see. */
   get isTaken(): boolean {
     return Atomics.load(this.view.control, LINE_INTS) === this.published;

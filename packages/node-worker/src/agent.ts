@@ -1,4 +1,4 @@
-import { type Duration, InputError, type Instant, Queue, type Step, WAIT } from '@numalab/base';
+import { alignDown, type Duration, InputError, type Instant, Queue, type Step, WAIT } from '@numalab/base';
 import { LINE_BYTES } from '@numalab/machine';
 import type { CopyName, NodeContext, NodeHalf, Steps, Write } from '@numalab/protocols';
 import type { AgentCpu, AgentHost } from './agent-host.ts';
@@ -205,7 +205,7 @@ export class Agent implements NodeContext {
     const pa = this.paOf(write);
     const end = pa + 4 * write.words.length;
     if (!spec.idc)
-      for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) yield maintenance.cleanLine(this.cpu, at);
+      for (let at = alignDown(pa, LINE_BYTES); at < end; at += LINE_BYTES) yield maintenance.cleanLine(this.cpu, at);
     yield maintenance.dsb(this.cpu);
   }
 
@@ -214,7 +214,8 @@ export class Agent implements NodeContext {
     const pa = this.paOf(write);
     const end = pa + 4 * write.words.length;
     if (!spec.dic) {
-      for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) yield maintenance.invalidateLine(this.cpu, at);
+      for (let at = alignDown(pa, LINE_BYTES); at < end; at += LINE_BYTES)
+        yield maintenance.invalidateLine(this.cpu, at);
     }
     yield maintenance.dsb(this.cpu);
   }

@@ -1,4 +1,4 @@
-import { assert, type Step, WAIT } from '@numalab/base';
+import { alignDown, assert, type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { LINE_BYTES, LINE_CELLS, type TagCache } from '@numalab/machine';
 import { APPLY_STORE } from './apply-log.ts';
@@ -45,7 +45,7 @@ export class Coherence {
   /** Whether the line at `pa` can be read at once: it is local, or its contents are in the last-level cache. */
   isPresent(pa: number): boolean {
     if (this.node.memory.contains(pa)) return true;
-    return this.remoteLines.has(pa - (pa % LINE_BYTES)) && this.llc.has(pa);
+    return this.remoteLines.has(alignDown(pa, LINE_BYTES)) && this.llc.has(pa);
   }
 
   /**
@@ -68,7 +68,7 @@ export class Coherence {
 
   /** Reads a present line into `out`: 16 (word, number) pairs. `fetch`: as instruction fetches see it. */
   readLine(pa: number, out: Uint32Array, at: number, fetch: boolean): void {
-    const line = pa - (pa % LINE_BYTES);
+    const line = alignDown(pa, LINE_BYTES);
     const copy = this.remoteLines.get(line) ?? (fetch ? undefined : this.dirty.get(line));
     if (copy === undefined) this.node.memory.readLine(line, out, at);
     else for (let i = 0; i < LINE_CELLS; i++) out[at + i] = copy[i]!;
@@ -81,7 +81,7 @@ export class Coherence {
     assert(home >= 0, 'a request for memory that no node has');
     if (cpu.readsInFlight++ === 0) cpu.readSince = cpu.time;
     this.served = SERVED_REMOTE;
-    node.sendMemory(home, link.READ_LINE, pa - (pa % LINE_BYTES), cpu.core, 0, null, cpu.time);
+    node.sendMemory(home, link.READ_LINE, alignDown(pa, LINE_BYTES), cpu.core, 0, null, cpu.time);
   }
 
   /** The home's side of {@link request}. */
@@ -119,7 +119,7 @@ export class Coherence {
   word(cpu: Vcpu, pa: number): number {
     const line = this.node.scratchLine;
     this.readLine(pa, line, 0, false);
-    const cell = ((pa % LINE_BYTES) >>> 2) * 2;
+    const cell = ((pa & (LINE_BYTES - 1)) >>> 2) * 2;
     cpu.replyNumber = line[cell + 1]!;
     return line[cell]!;
   }
@@ -165,7 +165,7 @@ export class Coherence {
     if (number > 0 && this.node.spec.strategy === 'stage1') this.node.applyLog.stored(number, at);
     this.storeLocal(pa, words, assigned);
     if (from === this.node.spec.nodes) this.noteStored(assigned, at);
-    const line = pa - (pa % LINE_BYTES);
+    const line = alignDown(pa, LINE_BYTES);
     const sharers = this.sharers.get(line);
     this.sharers.delete(line);
     const targets = sharers === undefined ? NOBODY : sharers.sort((x, y) => x - y);
@@ -194,7 +194,7 @@ export class Coherence {
   onMend(from: number, pa: number, core: number, number: number, words: readonly number[], at: number): void {
     const line = this.node.scratchLine;
     this.readLine(pa, line, 0, false);
-    const found = line[((pa % LINE_BYTES) >>> 2) * 2 + 1]!;
+    const found = line[((pa & (LINE_BYTES - 1)) >>> 2) * 2 + 1]!;
     if (found === number) this.onStore(from, pa, core, number, words, at);
     else this.node.sendMemory(from, link.STORED, pa, core, found, null, at);
   }
@@ -224,8 +224,8 @@ export class Coherence {
     }
     for (let i = 0; i < words.length; i++) {
       const address = pa + 4 * i;
-      const cells = this.dirtyLine(address - (address % LINE_BYTES));
-      const cell = ((address % LINE_BYTES) >>> 2) * 2;
+      const cells = this.dirtyLine(alignDown(address, LINE_BYTES));
+      const cell = ((address & (LINE_BYTES - 1)) >>> 2) * 2;
       cells[cell] = words[i]!;
       cells[cell + 1] = number;
     }
@@ -240,7 +240,7 @@ export class Coherence {
       const address = pa + 4 * i;
       const inLine = Math.min(words.length - i, (LINE_BYTES - (address % LINE_BYTES)) / 4);
       const part = words.slice(i, i + inLine);
-      if (this.node.spec.dic || this.sharers.has(address - (address % LINE_BYTES))) {
+      if (this.node.spec.dic || this.sharers.has(alignDown(address, LINE_BYTES))) {
         yield* this.store(cpu, address, part, number);
       } else this.storeLocal(address, part, number);
       i += inLine;

@@ -1,4 +1,4 @@
-import { type Step, toVa, WAIT } from '@numalab/base';
+import { alignDown, type Step, toVa, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import type { KernelCpu, KernelLock } from '@numalab/kernel';
 import {
@@ -163,7 +163,7 @@ export class CoreCpu implements KernelCpu {
     const last = va + bytes - 1;
     const page = node.stage1.config.granule.bytes;
     // The halves of a store that straddles a page are translated apart; the first that faults is reported.
-    const parts = Math.floor(va / page) === Math.floor(last / page) ? [va] : [va, last - (last % page)];
+    const parts = Math.floor(va / page) === Math.floor(last / page) ? [va] : [va, alignDown(last, page)];
     const pas: number[] = [];
     for (const part of parts) {
       const isHit = node.mmu.hit(cpu, part, ACCESS_WRITE) && (cpu.translatedPermissions & TLB_WRITE) !== 0;
@@ -187,11 +187,11 @@ export class CoreCpu implements KernelCpu {
       const part = parts.length === 2 && at >= parts[1]! ? 1 : 0;
       return pas[part]! + (at - parts[part]!);
     };
-    const first = va - (va % 4);
+    const first = alignDown(va, 4);
     const words: number[] = [];
     for (let at = first; at < va + bytes; at += 4) {
       const aligned = at < va ? paOf(va) - (va - at) : paOf(at);
-      words.push(bytes % 4 === 0 && va % 4 === 0 && !access.atomic ? 0 : yield* node.coherence.load32(cpu, aligned));
+      words.push(bytes % 4 === 0 && (va & 3) === 0 && !access.atomic ? 0 : yield* node.coherence.load32(cpu, aligned));
     }
     if (!storeToWords(access, cpu.registers, cpu.monitor, words)) return;
     const begin = cpu.time;
@@ -231,7 +231,7 @@ export class CoreCpu implements KernelCpu {
     const page = node.stage1.config.granule.bytes;
     // By VA: pages that follow each other need not be mapped so.
     for (let at = va; at < va + bytes; ) {
-      const end = Math.min(va + bytes, at - (at % page) + page);
+      const end = Math.min(va + bytes, alignDown(at, page) + page);
       if (!(yield node.mmu.access(cpu, at, ACCESS_READ))) return;
       yield node.maintenance.cleanInvalidate(cpu, cpu.translatedPa, end - at);
       at = end;

@@ -1,4 +1,4 @@
-import { type Step, WAIT } from '@numalab/base';
+import { alignDown, type Step, WAIT } from '@numalab/base';
 import { TRACE_OVER, TRACE_TRAP } from '@numalab/interconnect';
 import {
   ACCESS_EXECUTE,
@@ -82,7 +82,7 @@ function* remapped(host: HostStage2, ipa: number, faulted: Generator<TableOp, nu
   const result = yield* faulted;
   if (result !== -EEXIST) return result;
   const size = host.editor.levelBytes(host.editor.getLeaf(ipa));
-  yield* host.editor.unmap(ipa - (ipa % size), size);
+  yield* host.editor.unmap(alignDown(ipa, size), size);
   return yield* host.handleTranslationFault(ipa);
 }
 

@@ -22,12 +22,15 @@ export { FaultyLiveNode, type LiveFaultPorts } from './live/faulty-live-node.ts'
 export { LatencyHistogram, percentileOf } from './live/latency-histogram.ts';
 export { LineHolders, noteSent, sentLinesBytes } from './live/line-holders.ts';
 export { raiseWatched, type WatchedWords, watchedWords, watchedWordsBytes } from './live/live-checks.ts';
+export type { LiveCpu } from './live/live-cpu.ts';
 export { stoppingCpu } from './live/live-kernel.ts';
 export {
   type LiveFaultMemory,
   LiveNode,
   type LiveNodePorts,
   type LiveShared,
+  type OrderPart,
+  type OrderPorts,
   progressPlaces,
 } from './live/live-node.ts';
 export { type LiveCount, type LiveNodeReport, liveReportOf } from './live/live-report.ts';
@@ -37,6 +40,7 @@ export * as remote from './live/remote-port.ts';
 export * as shared from './live/shared-words.ts';
 export { passing, StepsRunner } from './live/steps-runner.ts';
 export { MemoryOrder, type OrderedStore } from './live/store-order.ts';
+export { HypervisorWaiting, lockOrder, unlockOrder } from './live/waiting.ts';
 export {
   ANSWER,
   kindOf,

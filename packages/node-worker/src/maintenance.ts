@@ -1,4 +1,4 @@
-import { type Pause, type Step, WAIT } from '@numalab/base';
+import { alignDown, type Pause, type Step, WAIT } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import { GRANULES, LINE_BYTES, LINE_CELLS, type TableOp } from '@numalab/machine';
 import type { NodeProcess } from './node.ts';
@@ -148,7 +148,7 @@ export class Maintenance {
   /** DC CVAU of the line at `pa`, wherever it lives. */
   cleanLine(cpu: Vcpu, pa: number): Pause {
     const { node } = this;
-    const line = pa - (pa % LINE_BYTES);
+    const line = alignDown(pa, LINE_BYTES);
     // With DIC the clean makes instruction caches drop the line: other cores notice, so it goes as a message to itself.
     if (node.memory.contains(line) && !node.spec.dic) node.coherence.clean(line);
     else {
@@ -160,7 +160,7 @@ export class Maintenance {
 
   /** IC IVAU of the line at `pa`. */
   invalidateLine(cpu: Vcpu, pa: number): Pause {
-    return this.broadcast(cpu, link.IC_IVAU, pa - (pa % LINE_BYTES));
+    return this.broadcast(cpu, link.IC_IVAU, alignDown(pa, LINE_BYTES));
   }
 
   /** TLBI of both stages' entries for a stage-2 leaf, in the order that combined entries need ([arm64 reference 7.3]). */
@@ -176,7 +176,7 @@ export class Maintenance {
   *cleanInvalidate(cpu: Vcpu, pa: number, bytes: number): Step<void> {
     const { node } = this;
     const { spec } = node;
-    const first = pa - (pa % LINE_BYTES);
+    const first = alignDown(pa, LINE_BYTES);
     for (let line = first; !spec.idc && line < pa + bytes; line += LINE_BYTES) {
       const clean = this.cleanLine(cpu, line);
       if (!node.passes(cpu, clean)) yield clean;

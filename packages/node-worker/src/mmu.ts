@@ -124,7 +124,7 @@ export class Mmu {
       // The line may have been dropped while the access took its time.
       const isHere = cost >= 0 && coherence.isPresent(pa);
       const lo = isHere ? coherence.word(cpu, pa) : ((yield coherence.load32(cpu, pa)) as number);
-      const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;
+      const hi = this.node.scratchLine[((pa & 63) >>> 2) * 2 + 2]!;
       status = walk.feed(lo, hi);
       // A TLBI that came meanwhile covers this walk: what it read may be old, and must enter neither walk cache nor TLB.
       const isCurrent = cpu.invalidations === invalidations;
@@ -279,7 +279,7 @@ export class Mmu {
       if (cost >= 0 && !node.passes(cpu, cost)) yield cost;
       const isHere = cost >= 0 && coherence.isPresent(pa);
       const lo = isHere ? coherence.word(cpu, pa) : ((yield coherence.load32(cpu, pa)) as number);
-      const hi = this.node.scratchLine[((pa % 64) >>> 2) * 2 + 2]!;
+      const hi = this.node.scratchLine[((pa & 63) >>> 2) * 2 + 2]!;
       status = walk.feed(lo, hi);
     }
     return status === 0 && checkStage1(walk, access) === 0 ? walk.ipa : -1;

@@ -1,4 +1,5 @@
 import type { Step } from '@numalab/base';
+import { alignDown } from '@numalab/base';
 import * as link from '@numalab/interconnect';
 import type { Steps } from '@numalab/protocols';
 import type { AgentHost } from './agent-host.ts';
@@ -247,9 +248,9 @@ export class NodeLife {
       if (numbers[i]! <= known) continue;
       const pa = node.copyOf(words[i]! * 4);
       // Whoever stored a word that is here already may have been kept from cleaning its line.
-      lines.add(pa - (pa % 64));
+      lines.add(alignDown(pa, 64));
       coherence.readLine(pa, scratchLine, 0, false);
-      const cell = ((pa % 64) >>> 2) * 2;
+      const cell = ((pa & 63) >>> 2) * 2;
       const own = scratchLine[cell + 1]!;
       if (own > numbers[i]! || (own === numbers[i] && scratchLine[cell] === values[i])) continue;
       yield coherence.storeOwnText(agentCpu, pa, [values[i]!], numbers[i]!);

@@ -1,4 +1,5 @@
 import {
+  alignDown,
   collect,
   Digest,
   type Instant,
@@ -816,7 +817,7 @@ export class NodeProcess extends link.Process {
         break;
       case link.CLEAN_LINE:
         if (this.faults?.takesMaintenance(message) === true) break;
-        this.coherence.onClean(a - (a % LINE_BYTES));
+        this.coherence.onClean(alignDown(a, LINE_BYTES));
         this.sendMaintenance(from, link.MAINTAINED, 0, b, 0, time);
         break;
       case link.MAINTAIN:

@@ -1,3 +1,4 @@
+import { alignDown } from '@numalab/base';
 import { type CpuRegisters, type ExclusiveMonitor, performStore, type StoreAccess } from '@numalab/machine';
 
 /**
@@ -10,7 +11,7 @@ export const storeToWords = (
   monitor: ExclusiveMonitor,
   words: number[],
 ): boolean => {
-  const first = access.va - (access.va % 4);
+  const first = alignDown(access.va, 4);
   let stored = false;
   performStore(
     access,

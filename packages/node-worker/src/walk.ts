@@ -1,4 +1,4 @@
-import { type Step, type Task, TaskRun, WAIT } from '@numalab/base';
+import { alignDown, type Step, type Task, TaskRun, WAIT } from '@numalab/base';
 import {
   ACCESS_EXECUTE,
   ACCESS_READ,
@@ -145,7 +145,7 @@ export class Walk {
   /** Copies a group out of line `line` of the instruction cache, counts, records and checks it. */
   private take(cpu: Vcpu, offset: number, pa: number, line: number, group: FetchGroup, issue: number): void {
     const { cells } = cpu.l1i;
-    const at = line * LINE_CELLS + ((pa % LINE_BYTES) >>> 2) * 2;
+    const at = line * LINE_CELLS + ((pa & (LINE_BYTES - 1)) >>> 2) * 2;
     const { words, numbers } = group;
     const w0 = cells[at]!;
     const w1 = cells[at + 2]!;
@@ -254,7 +254,7 @@ export class Walk {
   /** The translation of `offset` for execution becomes the core's micro entry. */
   private keepTranslation(cpu: Vcpu, offset: number): void {
     const bytes = sizeOfShift(cpu.translatedShift);
-    const into = cpu.translatedPa % bytes;
+    const into = cpu.translatedPa - alignDown(cpu.translatedPa, bytes);
     cpu.microFrom = offset - into;
     cpu.microEnd = cpu.microFrom + bytes;
     cpu.microTo = cpu.translatedPa - into;
@@ -371,7 +371,7 @@ export class Walk {
     const issue = cpu.time;
     const va = node.spec.kernel.linkVa + offset;
     if (!node.mmu.hit(cpu, va, ACCESS_READ) && !(yield node.mmu.access(cpu, va, ACCESS_READ))) return 0;
-    const pa = cpu.translatedPa - (cpu.translatedPa % 4);
+    const pa = alignDown(cpu.translatedPa, 4);
     cpu.loads++;
     if (!node.coherence.isPresent(pa)) cpu.loadsRemote++;
     const value = yield* node.coherence.load32(cpu, pa);

@@ -32,6 +32,7 @@ export const ack: Protocol = {
     const [isEarly, isLease, isRetry] = ['10', '44', '59'].map((id) => bugs.includes(id));
     const open = new Map<number, { readonly write: Write; readonly missing: Set<number> }>();
     return {
+      independentWrites: true,
       onWrite(context, write) {
         // All are down: each has the write when it is back, and nobody is left to say so.
         if (context.nodes.length === 0) {

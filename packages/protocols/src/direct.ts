@@ -16,6 +16,7 @@ export const direct: Protocol = {
   },
   hypervisor() {
     return {
+      independentWrites: true,
       *onWrite(context, write) {
         for (const node of context.nodes) yield* context.storeCopy(node, write);
         yield* context.dsb();

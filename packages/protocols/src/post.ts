@@ -21,6 +21,7 @@ export const post: Protocol = {
   cost: { messages: (nodes) => nodes, tlbis: () => 0, stall: 'none', stallNs: 0 },
   hypervisor() {
     return {
+      independentWrites: true,
       onWrite(context, write) {
         context.broadcast(write);
         context.retire(write);

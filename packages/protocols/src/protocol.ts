@@ -120,6 +120,12 @@ export interface NodeContext extends ProtocolContext {
  * returned are under way, the next event waits.
  */
 export interface HypervisorHalf {
+  /**
+   * Every write is treated by itself: nothing is kept that concerns two of them, and a node's half only sends what answers the
+   * message that it handles. In `live` without latencies each node then has an instance of this half for the writes that
+   * trap there, and runs it on its own thread, as EL2 on the trapping core would; the order is made under a lock.
+   */
+  readonly independentWrites?: boolean;
   /** The next write of the order. After a restart of the hypervisor: every write that was not retired, again. */
   onWrite(context: HypervisorContext, write: Write): Steps | undefined;
   /** A node's half sent `body`. */

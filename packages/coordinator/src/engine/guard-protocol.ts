@@ -80,6 +80,7 @@ class Guard {
 const guardHalf = <Half extends object>(half: Half, where: string, name: string): Half => {
   const guard = new Guard(where, name);
   const guarded: Record<string, unknown> = {};
+  if ('independentWrites' in half) guarded.independentWrites = half.independentWrites;
   for (const key of ['onWrite', 'onMessage', 'onFault', 'onTimer', 'onNodeDown', 'onNodeBack']) {
     const handler = (half as Record<string, unknown>)[key];
     if (typeof handler === 'function') guarded[key] = guard.wrap(handler as Handler, half, key);

@@ -1,10 +1,10 @@
-import { shared as word } from '@numalab/node-worker';
+import { HypervisorWaiting, shared as word } from '@numalab/node-worker';
 import { expect, test } from 'vitest';
 
 /** How long waits of `ms` for something that does not come take in the median, on a machine of two cores. */
 const median = (ms: number): number => {
   const words = new Int32Array(new SharedArrayBuffer(4 * word.sharedWordCount(2)));
-  const waiting = new word.HypervisorWaiting(words, 1, 2, () => performance.now());
+  const waiting = new HypervisorWaiting(words, 1, 2, () => performance.now());
   // As long as it takes to look at the rings of some nodes.
   const hasWork = (): boolean => {
     let found = 0;

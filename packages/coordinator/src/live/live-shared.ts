@@ -44,11 +44,13 @@ export const buildShared = (
     readonly scale: number;
     readonly cores: number;
     readonly recordLimit: number;
+    /** See LiveShared. */
+    readonly ordersOnNodes?: boolean;
     /** Whether a node is of this process; of others only the addresses are needed. */
     readonly isHere?: (node: number) => boolean;
   },
 ): LiveShared => {
-  const { isHere = () => true } = options;
+  const { isHere = () => true, ordersOnNodes = false } = options;
   const layout = layOut(spec);
   const image = imageWords(spec, layout);
   const memories = Array.from({ length: spec.nodes }, (_, id) => {
@@ -61,8 +63,12 @@ export const buildShared = (
   const words = new Int32Array(new SharedArrayBuffer(4 * word.sharedWordCount(spec.nodes + 1)));
   words[word.RECORD_LIMIT] = options.recordLimit;
   words[word.AGENTS] = 2 ** 30;
-  const permits = word.permitsOf(options.cores, spec.strategy !== 'none');
-  words[word.FREE] = permits;
+  const permits = word.permitsOf(options.cores, spec.strategy !== 'none' && !ordersOnNodes);
+  // A thread that makes the order is waited for and never waits its turn, so the system may move nodes' threads between the other
+  // cores. Without one they wait for each other: each keeps to a core, and those of one core take turns.
+  const pools = ordersOnNodes ? Math.min(permits, spec.nodes) : 1;
+  words[word.POOLS] = pools;
+  for (let pool = 0; pool < pools; pool++) words[word.threadWord(pool) + word.FREE] = Math.floor(permits / pools);
   return {
     spec,
     watch,
@@ -75,6 +81,7 @@ export const buildShared = (
     scale: options.scale,
     cores: options.cores,
     permits,
+    ordersOnNodes,
     faults: faultMemory(spec),
   };
 };
@@ -106,9 +113,9 @@ export interface ThreadsStatus {
   readonly over: number;
 }
 
-/** Writes that are done: retired, or over where no order retires any. */
-export const doneWrites = ({ spec, words }: LiveShared, { over }: ThreadsStatus): number =>
-  spec.strategy === 'none' ? over : Atomics.load(words, word.threadWord(spec.nodes) + word.DONE);
+/** Writes that are done: retired, or over where no thread retires all. */
+export const doneWrites = ({ spec, words, ordersOnNodes }: LiveShared, { over }: ThreadsStatus): number =>
+  spec.strategy === 'none' || ordersOnNodes ? over : Atomics.load(words, word.threadWord(spec.nodes) + word.DONE);
 
 /** What those threads do that `isHere` has, nodes and the hypervisor behind them. */
 export const threadsOf = (words: Int32Array, nodes: number, isHere: (thread: number) => boolean): ThreadsStatus => {

@@ -9,6 +9,17 @@ export const RING_WORDS: number = 2 ** 15;
 /** Where a ring of {@link LiveTask.rings} begins. */
 export const ringOffset = (ring: number): number => ring * liveRingBytes(RING_WORDS);
 
+/** Words of a ring from a node to the part of the order that is on another. */
+export const PART_RING_WORDS: number = 2 ** 10;
+
+/** Where the ring from node `from` to the part of the order on node `to` begins: behind those to nodes. */
+export const partRingOffset = (nodes: number, from: number, to: number): number =>
+  ringOffset(2 * nodes) + (from * nodes + to) * liveRingBytes(PART_RING_WORDS);
+
+/** Bytes of {@link LiveTask.rings}. */
+export const ringsBytes = (nodes: number, ordersOnNodes: boolean): number =>
+  ordersOnNodes ? partRingOffset(nodes, nodes, 0) : ringOffset(2 * nodes);
+
 /** What a thread of a live run is given. The same for all but for `thread`: a node, or the hypervisor, which comes last. */
 export interface LiveTask {
   readonly thread: number;

@@ -1,11 +1,27 @@
 import { watchTables } from '@numalab/checkers';
-import { FaultyLiveHypervisor, LiveHypervisor } from '@numalab/hypervisor';
+import { FaultyLiveHypervisor, LiveHypervisor, LiveOrderPart, type LiveOrderPartPorts } from '@numalab/hypervisor';
 import { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
-import { LiveNode, type LiveNodePorts, liveReportOf, TearingTest, shared as word } from '@numalab/node-worker';
+import {
+  LiveNode,
+  type LiveNodePorts,
+  liveReportOf,
+  type OrderPorts,
+  TearingTest,
+  shared as word,
+} from '@numalab/node-worker';
 import type { HypervisorHalf } from '@numalab/protocols';
 import { loadProtocol } from '../engine/protocol-ref.ts';
 import { faultyHypervisor, faultyNode } from './faulty-thread.ts';
-import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS, ringOffset } from './live-task.ts';
+import {
+  type LiveHypervisorReport,
+  type LiveOutcome,
+  type LiveTask,
+  NO_HYPERVISOR,
+  PART_RING_WORDS,
+  partRingOffset,
+  RING_WORDS,
+  ringOffset,
+} from './live-task.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 import { pinThread } from './pin-thread.ts';
 import { sentError } from './thread-errors.ts';
@@ -51,15 +67,55 @@ const nodePorts = ({ thread, shared, rings, originMs, originNs }: LiveTask): Liv
   watcherOf: watchTables,
 });
 
+/** How this node takes part in an order that is made on nodes, and its part once there is one. */
+class OwnPart implements OrderPorts {
+  readonly toParts: readonly LiveRingWriter[];
+  part: LiveOrderPart | null = null;
+  private readonly task: LiveTask;
+  private readonly half: HypervisorHalf;
+
+  constructor(task: LiveTask, half: HypervisorHalf) {
+    const { rings, thread } = task;
+    this.task = task;
+    this.half = half;
+    this.toParts = this.each((to) => new LiveRingWriter(rings, this.ringOffset(thread, to), PART_RING_WORDS));
+  }
+
+  private each<Item>(make: (node: number) => Item): Item[] {
+    return Array.from({ length: this.task.shared.spec.nodes }, (_, node) => make(node));
+  }
+
+  private ringOffset(from: number, to: number): number {
+    return partRingOffset(this.task.shared.spec.nodes, from, to);
+  }
+
+  make(retired: LiveOrderPartPorts['retired']): LiveOrderPart {
+    const { thread, shared, rings, recordLimit, originMs } = this.task;
+    const { nodes } = shared.spec;
+    this.part = new LiveOrderPart(shared, this.half, recordLimit, {
+      node: thread,
+      now: clockFrom(originMs),
+      toNodes: this.each((node) => new LiveRingWriter(rings, ringOffset(nodes + node), RING_WORDS)),
+      fromNodes: this.each((node) => new LiveRingReader(rings, this.ringOffset(node, thread), PART_RING_WORDS)),
+      retired,
+    });
+    return this.part;
+  }
+}
+
 const runNode = async (task: LiveTask): Promise<LiveOutcome> => {
-  const { thread, shared, protocol } = task;
-  const half = (await loadProtocol(protocol)).node(shared.spec.bugs);
-  const ports = nodePorts(task);
+  const { thread, shared } = task;
+  const protocol = await loadProtocol(task.protocol);
+  const { bugs } = shared.spec;
+  const half = protocol.node(bugs);
+  const order = shared.ordersOnNodes ? new OwnPart(task, protocol.hypervisor(bugs)) : null;
+  const ports = { ...nodePorts(task), ...(order === null ? {} : { order }) };
   const node = shared.faults === null ? new LiveNode(thread, shared, half, ports) : faultyNode(task, half, ports);
   const test = testCells(task);
   meet(shared);
   node.run();
-  return { node: liveReportOf(node), hypervisor: null, cellsRead: test.reads, cellsTorn: test.torn };
+  const hypervisor = order?.part == null ? null : hypervisorReportOf(order.part);
+  return { node: liveReportOf(node), hypervisor, cellsRead: test.reads, cellsTorn: test.torn };
 };
 
 const newHypervisor = (task: LiveTask, half: HypervisorHalf): LiveHypervisor => {
@@ -84,7 +140,7 @@ export const withoutOrder = (task: LiveTask): LiveOutcome => {
 };
 
 const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
-  if (task.shared.spec.strategy === 'none') return withoutOrder(task);
+  if (task.shared.spec.strategy === 'none' || task.shared.ordersOnNodes) return withoutOrder(task);
   const hypervisor = newHypervisor(task, (await loadProtocol(task.protocol)).hypervisor(task.shared.spec.bugs));
   testCells(task);
   meet(task.shared);
@@ -94,9 +150,13 @@ const runHypervisor = async (task: LiveTask): Promise<LiveOutcome> => {
 /** Runs the hypervisor to its end. */
 export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
   hypervisor.run();
+  return { node: null, hypervisor: hypervisorReportOf(hypervisor), cellsRead: 0, cellsTorn: 0 };
+};
+
+const hypervisorReportOf = (hypervisor: LiveHypervisor): LiveHypervisorReport => {
   const { order, tickMs, retired, withoutEffect, turns } = hypervisor;
   const { orphaned, answers } = hypervisor instanceof FaultyLiveHypervisor ? hypervisor : NO_HYPERVISOR;
-  const report = {
+  return {
     record: order.recorded(),
     tickMs,
     numbered: order.numbered,
@@ -106,13 +166,12 @@ export const outcomeOf = (hypervisor: LiveHypervisor): LiveOutcome => {
     orphaned,
     answers,
   };
-  return { node: null, hypervisor: report, cellsRead: 0, cellsTorn: 0 };
 };
 
 /** One thread of a live run, from boot to report. */
 export const runLiveThread = async (task: LiveTask): Promise<LiveOutcome> => {
-  const { spec } = task.shared;
-  if (task.shared.cores <= spec.nodes && spec.strategy !== 'none') pinThread(task.thread === spec.nodes);
+  const { spec, cores, words } = task.shared;
+  if (cores <= spec.nodes && spec.strategy !== 'none') pinThread(task.thread, spec.nodes, words[word.POOLS]!);
   return await stoppingAll(task, () => (task.thread === spec.nodes ? runHypervisor(task) : runNode(task)));
 };
 

@@ -10,18 +10,25 @@ const allowedProcessors = (): number[] => {
   });
 };
 
+const processorsOf = (all: readonly number[], thread: number, nodes: number, pools: number): readonly number[] => {
+  if (pools > 1) return [all[thread % pools]!];
+  return thread === nodes ? [all[0]!] : all.slice(1);
+};
+
 /**
  * Keeps the calling thread on processors of its own: the hypervisor on the first, nodes on the others. Where there are fewer
  * processors than threads, the system else puts a node beside the hypervisor that it waits for, and both lose the time
  * of a slice. Does nothing where that cannot be had: it is for speed alone. Returns whether it was.
  */
-export const pinThread = (isHypervisor: boolean): boolean => {
+export const pinThread = (thread: number, nodes: number, pools: number): boolean => {
   try {
     const processors = allowedProcessors();
     if (processors.length < 2) return false;
-    const thread = readlinkSync('/proc/thread-self').split('/').at(-1)!;
-    const wanted = isHypervisor ? [processors[0]!] : processors.slice(1);
-    return spawnSync('taskset', ['-cp', wanted.join(','), thread], { stdio: 'ignore' }).status === 0;
+    const own = readlinkSync('/proc/thread-self').split('/').at(-1)!;
+    return (
+      spawnSync('taskset', ['-cp', processorsOf(processors, thread, nodes, pools).join(','), own], { stdio: 'ignore' })
+        .status === 0
+    );
   } catch {
     return false;
   }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { InputError, InternalError } from '@numalab/base';
-import { clearLiveRing, liveRingBytes } from '@numalab/interconnect';
+import { clearLiveRing } from '@numalab/interconnect';
 import {
   type LiveShared,
   type MachineSpec,
@@ -10,11 +10,18 @@ import {
   shared as word,
 } from '@numalab/node-worker';
 import { Piscina } from 'piscina';
-import { loopsForEver, type ProtocolRef } from '../engine/protocol-ref.ts';
+import { loadProtocol, loopsForEver, type ProtocolRef } from '../engine/protocol-ref.ts';
 import { Conductor, type LiveFleet } from './conductor.ts';
 import type { LiveOptions, LiveRun } from './live-run.ts';
 import { buildShared, doneWrites, threadsOf } from './live-shared.ts';
-import { type LiveOutcome, type LiveTask, NO_HYPERVISOR, RING_WORDS, ringOffset } from './live-task.ts';
+import {
+  type LiveHypervisorReport,
+  type LiveOutcome,
+  type LiveTask,
+  NO_HYPERVISOR,
+  ringOffset,
+  ringsBytes,
+} from './live-task.ts';
 import { memoryReport } from './memory-report.ts';
 import { monotonicNs } from './monotonic-clock.ts';
 import { type LivesHost, NodeLives } from './node-lives.ts';
@@ -110,6 +117,33 @@ const hostOf = (pool: Piscina, { rings, shared }: Pick<LiveTask, 'rings' | 'shar
   };
 };
 
+/**
+ * Whether nodes can make the order on their own threads: messages take no time, so nothing depends on where it is made, the
+ * protocol allows it, and nobody dies who would leave the lock behind.
+ */
+const canOrderOnNodes = async (spec: MachineSpec, protocol: ProtocolRef, scale: number): Promise<boolean> =>
+  scale === 0 &&
+  spec.strategy === 'stage2' &&
+  spec.serialisation === 'central' &&
+  spec.faults === null &&
+  (await loadProtocol(protocol)).hypervisor(spec.bugs).independentWrites === true;
+
+/** What the parts of an order have left, as one. */
+const wholeOrder = (parts: readonly LiveHypervisorReport[], { words }: LiveShared): LiveHypervisorReport => {
+  const [first = NO_HYPERVISOR] = parts;
+  if (parts.length < 2) return first;
+  const sum = (key: 'retired' | 'withoutEffect' | 'turns'): number => parts.reduce((all, part) => all + part[key], 0);
+  return {
+    ...first,
+    record: parts.flatMap(({ record }) => record).sort((a, b) => a.write.number - b.write.number),
+    tickMs: first.tickMs.map((_, tick) => Math.max(...parts.map(({ tickMs }) => tickMs[tick]!))),
+    numbered: Atomics.load(words, word.NUMBERED),
+    retired: sum('retired'),
+    withoutEffect: sum('withoutEffect'),
+    turns: sum('turns'),
+  };
+};
+
 const failureOf = (outcomes: readonly (PromiseSettledResult<LiveOutcome> | null)[]): Error | null => {
   for (const [thread, outcome] of outcomes.entries()) {
     if (outcome === null || outcome.status === 'fulfilled') continue;
@@ -135,11 +169,17 @@ export const runLiveThreads = async (
   const cores = availableParallelism();
   const originMs = performance.timeOrigin + performance.now();
   const originNs = monotonicNs();
-  const shared = buildShared(spec, watch, { scale: options.scale, cores, recordLimit: options.recordLimit });
+  const ordersOnNodes = await canOrderOnNodes(spec, protocol, options.scale);
+  const shared = buildShared(spec, watch, {
+    scale: options.scale,
+    cores,
+    recordLimit: options.recordLimit,
+    ordersOnNodes,
+  });
   const base: Omit<LiveTask, 'thread' | 'life' | 'durable'> = {
     shared,
     protocol,
-    rings: new SharedArrayBuffer(2 * spec.nodes * liveRingBytes(RING_WORDS)),
+    rings: new SharedArrayBuffer(ringsBytes(spec.nodes, ordersOnNodes)),
     tearingTest: new SharedArrayBuffer(TEARING_TEST_BYTES),
     recordLimit: options.recordLimit,
     originMs,
@@ -172,7 +212,10 @@ export const runLiveThreads = async (
     const failure = failureOf(outcomes);
     if (failure !== null) throw failure;
     const reports = outcomes.flatMap((outcome) => (outcome?.status === 'fulfilled' ? [outcome.value] : []));
-    const order = reports.find(({ hypervisor }) => hypervisor !== null)?.hypervisor ?? NO_HYPERVISOR;
+    const order = wholeOrder(
+      reports.flatMap(({ hypervisor }) => (hypervisor === null ? [] : [hypervisor])),
+      shared,
+    );
     // Without the order of an interrupted run, what nodes saw proves nothing.
     const known = isClock || order !== NO_HYPERVISOR ? reports : [];
     const nodes = known.flatMap(({ node }) => (node === null ? [] : [node]));

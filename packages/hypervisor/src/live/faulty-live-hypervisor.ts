@@ -143,7 +143,7 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
   /** What is under way waits for the primary's node. */
   private askAgain(): void {
     for (const [ask, { missing, body }] of this.questions) {
-      if (missing.has(PRIMARY_NODE)) putMessage(this.toNodes[PRIMARY_NODE]!, body, ask, this.due(PRIMARY_NODE));
+      if (missing.has(PRIMARY_NODE)) putMessage(this.toNodes[PRIMARY_NODE]!, 0, body, ask, this.due(PRIMARY_NODE));
     }
   }
 
@@ -177,7 +177,7 @@ export class FaultyLiveHypervisor extends LiveHypervisor {
     const ask = this.nextAsk++;
     const missing = new Set(targets);
     this.questions.set(ask, { missing, body });
-    for (const node of targets) putMessage(this.toNodes[node]!, body, ask, this.due(node));
+    for (const node of targets) putMessage(this.toNodes[node]!, 0, body, ask, this.due(node));
     while (missing.size > 0) yield WAIT;
     this.questions.delete(ask);
   }

@@ -1,9 +1,10 @@
-import { assert, DONE, type Duration, type Instant, WAIT } from '@numalab/base';
+import { alignDown, assert, DONE, type Duration, type Instant, WAIT } from '@numalab/base';
 import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
 import { GRANULES, Latencies, LINE_BYTES, NodeMemory, OPERATION_STORE } from '@numalab/machine';
 import {
   ANSWER,
   cellOf,
+  HypervisorWaiting,
   kindOf,
   type LiveCopy,
   type LiveShared,
@@ -17,13 +18,13 @@ import {
   StepsRunner,
   SUBMIT,
   takeMessage,
-  unpackBytes,
   type Words,
   shared as word,
 } from '@numalab/node-worker';
 import type { HypervisorContext, HypervisorHalf, Steps, Write } from '@numalab/protocols';
-import { resolveWrite } from '../resolve-write.ts';
+import { resolveWrite, type SubmittedStore } from '../resolve-write.ts';
 import { LiveOrder } from './live-order.ts';
+import { LiveSubmission, wholeWordsOf } from './live-submission.ts';
 import { OpenWrites } from './open-writes.ts';
 import { KeptWords, OrderLock } from './order-lock.ts';
 
@@ -65,19 +66,19 @@ export class LiveHypervisor implements HypervisorContext {
   protected readonly latencies: Latencies;
   /** Null with `central` serialisation. */
   protected readonly lock: OrderLock | null;
-  private readonly waiting: InstanceType<typeof word.HypervisorWaiting>;
+  private readonly waiting: HypervisorWaiting;
   private readonly own: number;
   private readonly granuleBytes: number;
+  /** Which instance of the protocol's half it runs; see Protocol.independentWrites. */
+  protected readonly instance: number = 0;
   /** Nodes that can see something new, and were not woken for it. */
-  private readonly brought: Uint8Array;
+  protected readonly brought: Uint8Array;
   private readonly underWay = new OpenWrites();
   private readonly asked = new Map<number, number>();
   protected nextAsk = 0;
   private tick = 0;
-  /** Of the store that is being taken; see Submission. */
-  private readonly bytes = new Uint8Array(64);
-  private readonly operand = new Uint8Array(16);
-  private readonly expected = new Uint8Array(16);
+  /** The store that is being taken. */
+  private readonly submission = new LiveSubmission();
 
   constructor(shared: LiveShared, half: HypervisorHalf, limit: number, ports: LiveHypervisorPorts) {
     const { spec, words } = shared;
@@ -95,7 +96,7 @@ export class LiveHypervisor implements HypervisorContext {
     );
     this.maintenance = ports.maintenance ?? new MaintenanceWords(words, shared.maintenance);
     this.latencies = new Latencies(spec.topology, spec.profile);
-    this.waiting = new word.HypervisorWaiting(words, spec.nodes, shared.cores, ports.now);
+    this.waiting = new HypervisorWaiting(words, spec.nodes, shared.cores, ports.now);
     this.own = word.threadWord(spec.nodes);
     this.brought = new Uint8Array(spec.nodes);
     this.granuleBytes = GRANULES[spec.granule].bytes;
@@ -126,12 +127,12 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   send(node: number, body: unknown): void {
-    putMessage(this.ports.toNodes[node]!, body, -1, this.due(node));
+    putMessage(this.ports.toNodes[node]!, this.instance, body, -1, this.due(node));
   }
 
   broadcast(body: unknown): void {
     const kind = kindOf(body);
-    for (const node of this.nodes) putMessage(this.ports.toNodes[node]!, body, -1, this.due(node), kind);
+    for (const node of this.nodes) putMessage(this.ports.toNodes[node]!, this.instance, body, -1, this.due(node), kind);
   }
 
   *ask(nodes: readonly number[], body: unknown): Steps {
@@ -139,7 +140,7 @@ export class LiveHypervisor implements HypervisorContext {
     const ask = this.nextAsk++;
     this.asked.set(ask, nodes.length);
     const kind = kindOf(body);
-    for (const node of nodes) putMessage(this.ports.toNodes[node]!, body, ask, this.due(node), kind);
+    for (const node of nodes) putMessage(this.ports.toNodes[node]!, this.instance, body, ask, this.due(node), kind);
     while (this.asked.has(ask)) yield WAIT;
   }
 
@@ -156,7 +157,7 @@ export class LiveHypervisor implements HypervisorContext {
     const pa = this.layout.copyPa[node]! + write.word * 4 - this.layout.spanStart;
     const end = pa + write.words.length * 4;
     if (!spec.dic)
-      for (let at = pa - (pa % LINE_BYTES); at < end; at += LINE_BYTES) this.maintenance.invalidateLine(at);
+      for (let at = alignDown(pa, LINE_BYTES); at < end; at += LINE_BYTES) this.maintenance.invalidateLine(at);
     return scale === 0 ? DONE : passing(this.latencies.dvmPs(this.place, node));
   }
 
@@ -225,16 +226,7 @@ export class LiveHypervisor implements HypervisorContext {
     this.turns++;
     let busy = false;
     const { fromNodes } = this.ports;
-    for (let node = 0; node < fromNodes.length; node++) {
-      const ring = fromNodes[node]!;
-      if (!this.receive(node, ring)) continue;
-      busy = true;
-      this.runner.run();
-      // A node that sleeps is woken once for all that it was brought, while the next node's writes are being done.
-      this.flush();
-      // After that: to a node that runs it says that all answers that can come at once have come.
-      ring.release();
-    }
+    for (let node = 0; node < fromNodes.length; node++) busy = this.serve(node) || busy;
     if (!busy) {
       this.runner.run();
       this.flush();
@@ -242,6 +234,18 @@ export class LiveHypervisor implements HypervisorContext {
     this.words[this.own + word.DONE] = this.retired;
     this.words[this.own + word.TURNS] = this.turns;
     return busy;
+  }
+
+  /** Takes what a node has brought. Returns whether there was anything. */
+  protected serve(node: number): boolean {
+    const ring = this.ports.fromNodes[node]!;
+    if (!this.receive(node, ring)) return false;
+    this.runner.run();
+    // A node that sleeps is woken once for all that it was brought, while the next node's writes are being done.
+    this.flush();
+    // After that: to a node that runs it says that all answers that can come at once have come.
+    ring.release();
+    return true;
   }
 
   protected flush(): void {
@@ -267,7 +271,8 @@ export class LiveHypervisor implements HypervisorContext {
 
   /** A node says something that is for the protocol's half. */
   protected hear(node: number, ring: LiveRingReader): void {
-    this.runner.handleNow(this.onHeard, node, takeMessage(ring));
+    ring.word();
+    this.runner.handleNow(this.onHeard, node, takeMessage(ring), 0);
   }
 
   private readonly onHeard = (node: number, body: unknown): Steps | void => this.half.onMessage?.(this, node, body);
@@ -289,7 +294,7 @@ export class LiveHypervisor implements HypervisorContext {
   }
 
   /** Nothing is taken while a node cannot keep up: so no ring's backlog grows without bound. */
-  private hasRoom(): boolean {
+  protected hasRoom(): boolean {
     for (const ring of this.ports.toNodes) if (ring.backlog > 64) return false;
     return true;
   }
@@ -303,41 +308,23 @@ export class LiveHypervisor implements HypervisorContext {
     }
   }
 
-  /** The next write: what `ring` holds of it is read at once. */
+  /** The next store of the order: what `ring` holds of it is read at once. */
   protected take(node: number, ring: Words): void {
-    const core = ring.word();
-    const begin = ring.word();
-    const offset = ring.word();
-    const size = ring.word();
-    const operation = ring.word();
-    if (operation === OPERATION_STORE && (offset & 3) === 0 && (size & 3) === 0) {
-      const words: number[] = [];
-      for (let i = 0; i < size; i += 4) words.push(ring.word());
-      this.number(node, core, begin, offset >> 2, words, null);
-      return;
-    }
-    this.takeNarrow(node, ring, core, begin, offset, size, operation);
+    const { submission } = this;
+    submission.read(ring);
+    this.number(node, submission.core, submission.begin, submission);
   }
 
-  /** A store that is no whole words, or an atomic: what it makes depends on what is there. */
-  private takeNarrow(
-    node: number,
-    ring: Words,
-    core: number,
-    begin: number,
-    offset: number,
-    size: number,
-    operation: number,
-  ): void {
-    const { bytes, operand, expected } = this;
-    if (operation === OPERATION_STORE) unpackBytes(ring, bytes, size);
-    else {
-      unpackBytes(ring, operand, size);
-      unpackBytes(ring, expected, size);
+  /** Numbers what a store of a core writes, if it does: it may depend on what is there. */
+  protected number(node: number, core: number, begin: number, store: SubmittedStore): void {
+    const words = wholeWordsOf(store);
+    if (words !== null) {
+      this.append(node, core, begin, store.offset >> 2, words, null);
+      return;
     }
-    const found = resolveWrite(this.order, { offset, size, bytes, operation, operand, expected });
-    const old = operation === OPERATION_STORE ? null : found.old;
-    if (found.writes) this.number(node, core, begin, found.word, found.words, old);
+    const found = resolveWrite(this.order, store);
+    const old = store.operation === OPERATION_STORE ? null : found.old;
+    if (found.writes) this.append(node, core, begin, found.word, found.words, old);
     else {
       this.withoutEffect++;
       this.answer(node, core, 0, old);
@@ -345,7 +332,7 @@ export class LiveHypervisor implements HypervisorContext {
     }
   }
 
-  private number(
+  private append(
     node: number,
     core: number,
     begin: number,
@@ -365,7 +352,7 @@ export class LiveHypervisor implements HypervisorContext {
 
   /** Hands a write to the protocol. */
   protected begin(write: Write): void {
-    this.runner.handleNow(this.onBegun, write, 0);
+    this.runner.handleNow(this.onBegun, write, 0, 0);
   }
 
   private readonly onBegun = (write: Write): Steps | void => this.half.onWrite(this, write);

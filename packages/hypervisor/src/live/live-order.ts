@@ -14,6 +14,7 @@ export interface LiveEntry {
  */
 class LiveRecord {
   length = 0;
+  private readonly number: Int32Array;
   private readonly first: Int32Array;
   private readonly origin: Int32Array;
   private readonly core: Int32Array;
@@ -23,6 +24,7 @@ class LiveRecord {
   private words: Uint32Array;
 
   constructor(limit: number) {
+    this.number = new Int32Array(limit);
     this.first = new Int32Array(limit);
     this.origin = new Int32Array(limit);
     this.core = new Int32Array(limit);
@@ -31,10 +33,10 @@ class LiveRecord {
     this.words = new Uint32Array(2 * limit);
   }
 
-  /** Adds the next write, if there is room. */
+  /** Adds a write, if its number is among the first. */
   add(write: Write, core: number, begin: number): void {
     const i = this.length;
-    if (i === this.first.length) return;
+    if (write.number > this.first.length) return;
     this.length++;
     const at = i === 0 ? 0 : this.ends[i - 1]!;
     const end = at + write.words.length;
@@ -44,6 +46,7 @@ class LiveRecord {
       this.words.set(old);
     }
     for (let w = at; w < end; w++) this.words[w] = write.words[w - at]!;
+    this.number[i] = write.number;
     this.first[i] = write.word;
     this.origin[i] = write.origin;
     this.core[i] = core;
@@ -55,7 +58,7 @@ class LiveRecord {
   entries(): LiveEntry[] {
     return Array.from({ length: this.length }, (_, i) => {
       const words = [...this.words.subarray(i === 0 ? 0 : this.ends[i - 1]!, this.ends[i]!)];
-      const write = { number: i + 1, word: this.first[i]!, words, origin: this.origin[i]! };
+      const write = { number: this.number[i]!, word: this.first[i]!, words, origin: this.origin[i]! };
       return { write, core: this.core[i]!, begin: this.begin[i]! };
     });
   }
@@ -66,6 +69,7 @@ class LiveRecord {
  * first are kept, as many as the record has room for; what comes after is in the reference alone, so memory does not grow.
  */
 export class LiveOrder {
+  /** The number given out last. */
   numbered = 0;
   private readonly record: LiveRecord;
   private readonly reference: Float64Array;

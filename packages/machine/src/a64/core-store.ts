@@ -99,7 +99,7 @@ const finishAddress = (out: StoreAccess, lo: number, hi: number): void => {
 /** Checked after the address is known, before translation; SP first, as the base is read first. */
 const checkAlignment = (out: StoreAccess, regs: CpuRegisters, aligned: boolean): boolean => {
   if (out.base === 31 && (regs.lo[31]! & 15) !== 0) out.fault = STORE_SP_MISALIGNED;
-  else if (out.fault === STORE_OK && aligned && out.va % out.bytes !== 0) out.fault = STORE_MISALIGNED;
+  else if (out.fault === STORE_OK && aligned && (out.va & (out.bytes - 1)) !== 0) out.fault = STORE_MISALIGNED;
   return true;
 };
 

@@ -1,3 +1,4 @@
+import { alignDown } from '@numalab/base';
 import {
   type EmulatedStore,
   OPERATION_ADD,
@@ -68,7 +69,7 @@ const vectors = (work: Work, register: number, at: number, size: number): void =
 
 /** The low 52 bits of a register plus a signed offset: kernel addresses only differ there. */
 const addressOf = (regs: CpuRegisters, register: number, offset: number): number => {
-  const base = (regs.hi[register]! % 0x10_0000) * 0x1_0000_0000 + regs.lo[register]!;
+  const base = (regs.hi[register]! & 0xf_ffff) * 0x1_0000_0000 + regs.lo[register]!;
   const sum = base + offset;
   return sum - Math.floor(sum / 2 ** 52) * 2 ** 52;
 };
@@ -127,7 +128,7 @@ const registerIndex: Handler = (work) => {
   single(work);
   const low = m === 31 ? 0 : work.regs.lo[m]!;
   // Only bits 51:0 of the sum matter, so bits 63:52 of the index are dropped: the products stay exact in a double.
-  const high = m === 31 || option === 2 ? 0 : option === 6 ? (low >>> 31) * 0xfffff : work.regs.hi[m]! % 0x10_0000;
+  const high = m === 31 || option === 2 ? 0 : option === 6 ? (low >>> 31) * 0xfffff : work.regs.hi[m]! & 0xf_ffff;
   const shift = bits(work.word, 12, 12) === 1 ? scaleOf(work.word) : 0;
   let index = high * 0x1_0000_0000 + low;
   for (let i = 0; i < shift; i++) index = (index * 2) % 2 ** 52;
@@ -227,7 +228,7 @@ const swap: Handler = (work) => {
 const zeroBlock: Handler = (work) => {
   if (Rt(work) === 31) return REFUSE_OTHER_ADDRESS;
   const inside = addressOf(work.regs, Rt(work), 0);
-  work.start = inside - (inside % 64);
+  work.start = alignDown(inside, 64);
   work.out.size = 64;
   work.out.bytes.fill(0);
   return REFUSE_NONE;
@@ -309,7 +310,7 @@ export const decodeTrappedStore = (
   out.refusal = decode(shared);
   if (out.refusal !== REFUSE_NONE) return false;
   const ahead = far - shared.start;
-  const atPage = far % PAGE === 0 && ahead > 0 && ahead < out.size;
+  const atPage = (far & (PAGE - 1)) === 0 && ahead > 0 && ahead < out.size;
   const inBlock = (word & 0xffff_ffe0) >>> 0 === 0xd50b_7420 && ahead >= 0 && ahead < 64;
   if (ahead !== 0 && !atPage && !inBlock) out.refusal = REFUSE_OTHER_ADDRESS;
   out.offset = -ahead;
@@ -344,7 +345,7 @@ export const emulateFromSyndrome = (esr: number, far: number, regs: CpuRegisters
   // EC must be a data abort from a lower EL; CM and S1PTW clear, WnR set.
   if (bits(esr, 31, 26) !== 0x24 || (esr & 0x1c0) !== 0x40) out.refusal = REFUSE_NO_WRITE;
   else if (bits(esr, 24, 24) === 0) out.refusal = REFUSE_NO_SYNDROME;
-  else if (size > 1 && far % PAGE === 0) out.refusal = REFUSE_AMBIGUOUS;
+  else if (size > 1 && (far & (PAGE - 1)) === 0) out.refusal = REFUSE_AMBIGUOUS;
   if (out.refusal !== REFUSE_NONE) return false;
   general(regs, bits(esr, 20, 16), out.bytes, 0, size);
   out.size = size;

@@ -52,14 +52,13 @@ export class CpuRegisters {
     if (this.pc !== other.pc) return 'pc';
     const { words } = this;
     const others = other.words;
-    let difference = 0;
-    for (let i = 0; i < 192; i += 4) {
-      difference |= words[i]! ^ others[i]!;
-      difference |= words[i + 1]! ^ others[i + 1]!;
-      difference |= words[i + 2]! ^ others[i + 2]!;
-      difference |= words[i + 3]! ^ others[i + 3]!;
+    let even = 0;
+    let odd = 0;
+    for (let i = 0; i < 192; i += 2) {
+      even |= words[i]! ^ others[i]!;
+      odd |= words[i + 1]! ^ others[i + 1]!;
     }
-    return difference === 0 ? null : this.nameDifference(other);
+    return (even | odd) === 0 ? null : this.nameDifference(other);
   }
 
   private nameDifference(other: CpuRegisters): string | null {

@@ -1,3 +1,4 @@
+import { alignDown } from '@numalab/base';
 import type { NodeHalf } from '@numalab/protocols';
 import type { LiveCopy } from './cells.ts';
 import { FaultyLiveNode, type LiveFaultPorts } from './faulty-live-node.ts';
@@ -53,8 +54,8 @@ export class ClusterLiveNode extends FaultyLiveNode {
   /** The cells of the line around `pa`, of which the copy may have only some. */
   private fetchLine({ base, cells }: LiveCopy, pa: number): void {
     const { remote } = this;
-    const first = Math.max(0, (pa - (pa % LINE_BYTES) - base) / 4);
-    const end = Math.min(cells.length, (pa - (pa % LINE_BYTES) + LINE_BYTES - base) / 4);
+    const first = Math.max(0, (alignDown(pa, LINE_BYTES) - base) / 4);
+    const end = Math.min(cells.length, (alignDown(pa, LINE_BYTES) + LINE_BYTES - base) / 4);
     remote.call(REMOTE_FETCH_CELLS, remote.memberOfNode(0), first, end - first);
     cells.set(remote.answer.subarray(0, end - first), first);
   }

@@ -19,6 +19,8 @@ export class LiveAgent implements NodeContext {
   private readonly owner: LiveNode;
   private readonly half: NodeHalf;
   private readonly runner: StepsRunner;
+  /** The instance of the hypervisor's half whose message is being handled, or was the last. */
+  private speaker: number;
   private readonly pagesBeingFaulted = new Set<number>();
   private readonly performOp = (op: TableOp): void => this.owner.performTableOp(op);
   applied = 0;
@@ -29,6 +31,7 @@ export class LiveAgent implements NodeContext {
     this.durable = durable;
     this.owner = owner;
     this.node = owner.id;
+    this.speaker = owner.order === null ? 0 : owner.id;
     this.options = owner.spec.protocolOptions;
     this.half = half;
     this.runner = new StepsRunner(owner.now, owner.scale, (tag) => this.half.onTimer?.(this, tag));
@@ -40,18 +43,20 @@ export class LiveAgent implements NodeContext {
 
   // ---- events -----------------------------------------------------------------------------------------------------------
 
-  /** A message of the hypervisor's half; `ask` is the question's number or -1. */
-  deliver(body: unknown, ask: number): void {
-    this.runner.handleNow(this.onDelivered, body, ask);
+  /** A message of instance `from` of the hypervisor's half; `ask` is the question's number or -1. */
+  deliver(body: unknown, ask: number, from: number): void {
+    this.runner.handleNow(this.onDelivered, body, ask, from);
   }
 
-  private readonly onDelivered = (body: unknown, ask: number): Steps | void =>
-    ask < 0 ? this.half.onMessage(this, body) : this.answer(body, ask);
+  private readonly onDelivered = (body: unknown, ask: number, from: number): Steps | void => {
+    this.speaker = from;
+    return ask < 0 ? this.half.onMessage(this, body) : this.answer(body, ask);
+  };
 
   private *answer(body: unknown, ask: number): Steps {
     const steps = this.half.onMessage(this, body);
     if (steps !== undefined) yield steps;
-    const ring = this.owner.toHypervisor;
+    const ring = this.owner.toOrder[this.speaker]!;
     ring.begin(ANSWER, this.owner.dueAtHypervisor());
     ring.word(ask);
     ring.end();
@@ -89,7 +94,7 @@ export class LiveAgent implements NodeContext {
   }
 
   send(body: unknown): void {
-    putMessage(this.owner.toHypervisor, body, -1, this.owner.dueAtHypervisor());
+    putMessage(this.owner.toOrder[this.speaker]!, this.node, body, -1, this.owner.dueAtHypervisor());
   }
 
   setTimer(delay: Duration, tag: number): void {

@@ -1,3 +1,4 @@
+import { alignDown } from '@numalab/base';
 import {
   ACCESS_EXECUTE,
   ACCESS_WRITE,
@@ -214,6 +215,10 @@ export class LiveEl2 {
     const ring = node.toHypervisor;
     cpu.replyNumber = -1;
     cpu.ready = false;
+    if (node.order !== null) {
+      node.order.submit(cpu);
+      return;
+    }
     ring.begin(SUBMIT, node.dueAtHypervisor());
     ring.word(cpu.core);
     ring.word(cpu.trappedTick);
@@ -229,12 +234,13 @@ export class LiveEl2 {
     node.publish();
   }
 
-  /** The order has retired a core's write: `number`, or 0 if it wrote nothing. The bytes that were there follow for an atomic. */
-  retired(cpu: LiveCpu, number: number): void {
+  /** The order has retired a core's write: `number`, or 0 if it wrote nothing. An atomic's old bytes are `old`, or follow in the ring. */
+  retired(cpu: LiveCpu, number: number, old: readonly number[] | null): void {
     const { node } = this;
     const { store } = cpu;
     if (store.pending) {
-      unpackBytes(node.fromHypervisor, this.answered, store.size);
+      if (old === null) unpackBytes(node.fromHypervisor, this.answered, store.size);
+      else this.answered.set(old);
       resolveOperation(store, this.answered);
     }
     cpu.replyNumber = number;
@@ -275,7 +281,7 @@ export class LiveEl2 {
   invalidateLines(pa: number, bytes: number): void {
     const { maintenance, spec } = this.node;
     if (spec.dic) return;
-    for (let line = pa - (pa % LINE_BYTES); line < pa + bytes; line += LINE_BYTES) maintenance.invalidateLine(line);
+    for (let line = alignDown(pa, LINE_BYTES); line < pa + bytes; line += LINE_BYTES) maintenance.invalidateLine(line);
     maintenance.complete();
   }
 }

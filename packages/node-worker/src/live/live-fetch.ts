@@ -1,3 +1,4 @@
+import { alignDown } from '@numalab/base';
 import { ACCESS_EXECUTE, ACCESS_READ, LINE_BYTES } from '@numalab/machine';
 import { numberOfCell, wordOfCell } from './cells.ts';
 import { LINE_WORDS, type LiveCpu } from './live-cpu.ts';
@@ -72,7 +73,7 @@ export class LiveFetch {
       else this.local++;
       this.hits += GROUP_WORDS - 1;
     }
-    const at = line * LINE_WORDS + ((pa % LINE_BYTES) >>> 2);
+    const at = line * LINE_WORDS + ((pa & (LINE_BYTES - 1)) >>> 2);
     const { cells } = l1i;
     for (let i = 0; i < GROUP_WORDS; i++) {
       const cell = cells[at + i]!;
@@ -82,7 +83,7 @@ export class LiveFetch {
   }
 
   private fill(cpu: LiveCpu, line: number, pa: number): void {
-    const start = pa - (pa % LINE_BYTES);
+    const start = alignDown(pa, LINE_BYTES);
     const copy = this.node.copyAt(pa);
     const { cells } = cpu.l1i;
     const from = (start - copy.base) / 4;
@@ -110,7 +111,7 @@ export class LiveFetch {
     if (!node.el2.access(cpu, va, ACCESS_EXECUTE)) return false;
     const shift = cpu.translatedShift;
     const bytes = shift < 31 ? 1 << shift : 2 ** shift;
-    const into = cpu.translatedPa % bytes;
+    const into = cpu.translatedPa - alignDown(cpu.translatedPa, bytes);
     cpu.microFrom = offset - into;
     cpu.microEnd = cpu.microFrom + bytes;
     cpu.microTo = cpu.translatedPa - into;
@@ -127,7 +128,7 @@ export class LiveFetch {
     for (;;) {
       if (Atomics.load(node.words, TLBI) !== cpu.tlbi) node.mmu.synchronise(cpu);
       if (!node.el2.access(cpu, node.spec.kernel.linkVa + offset, ACCESS_READ)) return -1;
-      const pa = cpu.translatedPa - (cpu.translatedPa % 4);
+      const pa = alignDown(cpu.translatedPa, 4);
       const copy = node.copyAt(pa);
       const cell = copy.cells[(pa - copy.base) / 4]!;
       value = wordOfCell(cell);

@@ -1,4 +1,4 @@
-import { DONE, type Step, toVa, WAIT } from '@numalab/base';
+import { alignDown, DONE, type Step, toVa, WAIT } from '@numalab/base';
 import type { KernelCpu, KernelLock } from '@numalab/kernel';
 import {
   ACCESS_READ,
@@ -146,34 +146,39 @@ export class LiveKernelCpu implements KernelCpu {
     registers.setAddress(0, va);
     registers.set(1, words[0]!, words[1] ?? 0);
     const wide = words.length === 2;
-    return (yield this.run(wide ? this.copyStores.double : this.copyStores.word, wide ? STR_X : STR_W)) as boolean;
+    if (!this.decode(wide ? STR_X : STR_W)) return false;
+    return (yield this.run(wide ? this.copyStores.double : this.copyStores.word)) as boolean;
   }
 
   execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
     const { registers, access } = this.cpu;
-    if (!aimStore(word, registers, va, data)) return over(false);
-    if (!decodeStore(word, registers, access) || access.fault !== STORE_OK) return over(false);
-    return access.kind === STORE_EXCLUSIVE ? this.executeExclusive(gadget, word, va) : this.run(gadget, word);
+    if (!aimStore(word, registers, va, data) || !this.decode(word)) return over(false);
+    return access.kind === STORE_EXCLUSIVE ? this.executeExclusive(gadget, va) : this.run(gadget);
+  }
+
+  /** Whether `word` is a store that reaches stage 2. */
+  private decode(word: number): boolean {
+    const { registers, access } = this.cpu;
+    return decodeStore(word, registers, access) && access.fault === STORE_OK;
   }
 
   /** Loads what a store-exclusive is to find marked, and executes it. */
-  private *executeExclusive(gadget: number, word: number, va: number): Step<boolean> {
+  private *executeExclusive(gadget: number, va: number): Step<boolean> {
     const { node, cpu } = this;
     while (!node.el2.access(cpu, va, ACCESS_READ)) {
       if (cpu.waitsForPage < 0) return false;
       yield this.until(() => cpu.waitsForPage < 0);
     }
     cpu.monitor.arm(va, cpu.access.bytes);
-    return (yield this.run(gadget, word)) as boolean;
+    return (yield this.run(gadget)) as boolean;
   }
 
-  /** Executes the store `word` at offset `gadget` with the registers as they are. False if an abort came back. */
-  private *run(gadget: number, word: number): Step<boolean> {
+  /** Executes the store at offset `gadget`, which has been decoded from the registers as they are. False if an abort came back. */
+  private *run(gadget: number): Step<boolean> {
     const { node, cpu } = this;
     const { el2 } = node;
     cpu.registers.pc = toVa(node.spec.kernel.linkVa + gadget);
     for (;;) {
-      if (!decodeStore(word, cpu.registers, cpu.access) || cpu.access.fault !== STORE_OK) return false;
       const outcome = this.attempt();
       if (outcome === TRY_AGAIN) {
         if (cpu.waitsForPage >= 0) yield this.until(() => cpu.waitsForPage < 0);
@@ -220,8 +225,8 @@ export class LiveKernelCpu implements KernelCpu {
     if (first !== 0) return this.afterFault(va, first);
     const pa = cpu.translatedPa;
     if (Math.floor(va / page) === Math.floor(last / page)) return this.perform(pa);
-    const second = this.translate(last - (last % page));
-    return second === 0 ? this.perform(pa) : this.afterFault(last - (last % page), second);
+    const second = this.translate(alignDown(last, page));
+    return second === 0 ? this.perform(pa) : this.afterFault(alignDown(last, page), second);
   }
 
   /** No table forbids the store. Text is one stretch of memory where it has one copy. */
@@ -272,7 +277,7 @@ export class LiveKernelCpu implements KernelCpu {
     for (let at = va; at < end; ) {
       node.takeTlbis(cpu);
       if (!node.el2.access(cpu, at, ACCESS_READ)) return at;
-      const next = Math.min(end, at - (at % page) + page);
+      const next = Math.min(end, alignDown(at, page) + page);
       node.el2.invalidateLines(cpu.translatedPa, next - at);
       at = next;
     }

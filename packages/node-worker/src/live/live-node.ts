@@ -44,7 +44,6 @@ import {
   isRunning,
   KICK,
   KICKED,
-  NodeWaiting,
   NUMBERED,
   OFFLINE,
   OFFLINE_UP,
@@ -62,8 +61,10 @@ import {
   WAITERS,
   wakeAll,
   wakeHypervisor,
+  wakeNode,
 } from './shared-words.ts';
 import { MemoryOrder, type StoreOrder } from './store-order.ts';
+import { NodeWaiting } from './waiting.ts';
 import { ASK_WRITE, RETIRE, takeMessage } from './wire.ts';
 
 /** Groups that a core walks at a time, and how often the clock is read while it does. */
@@ -98,6 +99,8 @@ export interface LiveShared {
   /** Cores of the machine that runs this, and nodes' threads that run at a time. */
   readonly cores: number;
   readonly permits: number;
+  /** The order is made on the threads of nodes, by each what traps on it; else on one of its own. */
+  readonly ordersOnNodes: boolean;
   /** What runs with planned faults have beside; null: there are none. */
   readonly faults: LiveFaultMemory | null;
 }
@@ -112,8 +115,31 @@ export interface LiveFaultMemory {
   readonly progress: Int32Array;
 }
 
+/** The part of the order that is on a node's own thread, if the order is made there. */
+export interface OrderPart {
+  /** A core waits in EL2 with the store that it holds. */
+  submit(cpu: LiveCpu): void;
+  /** Orders what was submitted, and hears what nodes have answered. Returns whether there was anything. */
+  turn(): boolean;
+  hasMail(): boolean;
+  readonly isIdle: boolean;
+  /** Records sent to nodes, and taken from them. */
+  readonly sent: number;
+  readonly taken: number;
+}
+
+/** How a node takes part in an order that is made on the nodes' threads. */
+export interface OrderPorts {
+  /** To the parts of all nodes. */
+  readonly toParts: readonly LiveRingWriter[];
+  /** Makes this node's part, which calls `retired` when a core's write is: see LiveEl2.retired. */
+  make(retired: (core: number, number: number, old: readonly number[] | null) => void): OrderPart;
+}
+
 /** What a node's thread gives it. */
 export interface LiveNodePorts {
+  /** Left out: a hypervisor's thread makes the order. */
+  readonly order?: OrderPorts;
   /** Milliseconds of the clock that all threads have in common. */
   readonly now: () => number;
   readonly toHypervisor: LiveRingWriter;
@@ -161,6 +187,10 @@ export class LiveNode extends LivePlaces {
   readonly writers: LiveWriters;
   readonly toHypervisor: LiveRingWriter;
   readonly fromHypervisor: LiveRingReader;
+  /** Null: it is made on a thread of its own. */
+  readonly order: OrderPart | null;
+  /** To the instances of the protocol's other half. */
+  readonly toOrder: readonly LiveRingWriter[];
   readonly ownCopy: LiveCopy;
   readonly primary: LiveCopy;
   readonly latency: LatencyHistogram = new LatencyHistogram();
@@ -256,6 +286,8 @@ export class LiveNode extends LivePlaces {
     this.native = spec.strategy === 'none' ? new NativeStores(this, this.storeOrder(remote, stamp!)) : null;
     this.toHypervisor = ports.toHypervisor;
     this.fromHypervisor = ports.fromHypervisor;
+    this.toOrder = ports.order?.toParts ?? [ports.toHypervisor];
+    this.order = ports.order?.make((core, number, old) => this.el2.retired(this.cpus[core]!, number, old)) ?? null;
     this.el2 = new LiveEl2(this);
     this.fetch = new LiveFetch(this);
     this.walk = new LiveWalk(this);
@@ -503,6 +535,10 @@ export class LiveNode extends LivePlaces {
     const only = this.onlyCpu();
     if (only !== -1) busy = this.advance(only) || busy;
     this.takeKicks();
+    if (this.order !== null) {
+      this.publish();
+      busy = this.order.turn() || busy;
+    }
     if (only === -2) busy = this.walkSome(now) || busy;
     this.flush();
     return busy;
@@ -518,25 +554,39 @@ export class LiveNode extends LivePlaces {
 
   /** Lets the hypervisor see what was put: it goes on with a write while the next core's store is being decoded. */
   publish(): void {
-    if (this.toHypervisor.publish()) wakeHypervisor(this.words, this.spec.nodes);
+    if (this.order !== null) this.publishToParts();
+    else if (this.toHypervisor.publish()) wakeHypervisor(this.words, this.spec.nodes);
+  }
+
+  private publishToParts(): void {
+    const { toOrder, words, spec } = this;
+    for (let node = 0; node < toOrder.length; node++) {
+      if (toOrder[node]!.publish() && node !== this.id) wakeNode(words, spec.nodes, node);
+    }
   }
 
   protected receive(): boolean {
     const ring = this.fromHypervisor;
     const now = this.scale === 0 ? 0 : this.now();
     let any = false;
-    while (this.toHypervisor.backlog === 0 && ring.next(now)) {
+    while (this.hasRoom() && ring.next(now)) {
       any = true;
-      if (ring.kind === RETIRE) this.el2.retired(this.cpus[ring.word()]!, ring.word());
+      if (ring.kind === RETIRE) this.el2.retired(this.cpus[ring.word()]!, ring.word(), null);
       else this.hear(ring);
     }
     return any;
   }
 
+  private hasRoom(): boolean {
+    for (const ring of this.toOrder) if (ring.backlog > 0) return false;
+    return true;
+  }
+
   /** The hypervisor says something that is for the protocol's half. */
   protected hear(ring: LiveRingReader): void {
+    const from = ring.word();
     const ask = ring.kind >= ASK_WRITE ? ring.word() : -1;
-    this.agent.deliver(takeMessage(ring), ask);
+    this.agent.deliver(takeMessage(ring), ask, from);
   }
 
   /** Lets tasks go on: all, or that of one core. Returns whether any did. */
@@ -590,11 +640,14 @@ export class LiveNode extends LivePlaces {
   protected rest(): void {
     const { words, own, waiting, fromHypervisor, toHypervisor } = this;
     // The hypervisor is at what this node sent, and the thread has run no longer than its slice.
-    if (!toHypervisor.isTaken && this.now() - this.sliceMs <= SLICE_MS) {
+    if (this.order !== null && waiting.spinAlone(this.isBrought)) return;
+    if (this.order === null && !toHypervisor.isTaken && this.now() - this.sliceMs <= SLICE_MS) {
       if (waiting.spin(this.isBrought, this.isAnswered)) return;
     }
-    Atomics.store(words, own + SENT, toHypervisor.sent);
-    Atomics.store(words, own + TAKEN, fromHypervisor.taken);
+    let sent = this.order?.sent ?? 0;
+    for (const ring of this.toOrder) sent += ring.sent;
+    Atomics.store(words, own + SENT, sent);
+    Atomics.store(words, own + TAKEN, fromHypervisor.taken + (this.order?.taken ?? 0));
     Atomics.store(words, own + IDLE, this.isIdle ? 1 : 0);
     Atomics.store(words, own + FINITE, this.writers.finiteDone ? 1 : 0);
     this.watchTraps();
@@ -608,7 +661,7 @@ export class LiveNode extends LivePlaces {
     Atomics.store(words, own + IDLE, 0);
   }
 
-  private readonly isBrought = (): boolean => this.hasMail();
+  private readonly isBrought = (): boolean => this.hasMail() || this.order?.hasMail() === true;
 
   /** Whether something was brought to this node. */
   protected hasMail(): boolean {
@@ -635,7 +688,8 @@ export class LiveNode extends LivePlaces {
     return (
       this.agent.isIdle &&
       !this.fromHypervisor.hasMore &&
-      this.toHypervisor.backlog === 0 &&
+      this.hasRoom() &&
+      this.order?.isIdle !== false &&
       this.writers.finiteDone &&
       this.cpus.every((cpu) => cpu.task === null && cpu.taskQueue.length === 0)
     );

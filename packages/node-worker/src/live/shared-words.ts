@@ -7,8 +7,8 @@ const LINE = 16;
 
 /** What the run as a whole does; see the PHASE_ codes. */
 export const PHASE: number = 0;
-/** Permits to run that no node's thread holds. */
-export const FREE: number = LINE;
+/** Pools of permits to run: node n is of pool n modulo this. */
+export const POOLS: number = LINE;
 /** Number of the last write of the order. Stored before any copy can hold it. */
 export const NUMBERED: number = 2 * LINE;
 /** Ticks: counts the events of the order. What two threads read of it tells which read came first. */
@@ -46,7 +46,7 @@ export const READY: number = 17 * LINE;
 export const CHANGES: number = 18 * LINE;
 /** The last of them that the hypervisor has looked at: who was down then is buried. */
 export const CHANGES_SEEN: number = CHANGES + 1;
-/** 1: a thread stores to the copy that nothing keeps it from; see MemoryOrder. */
+/** Not 0: a thread of a node makes the order, by itself (see MemoryOrder) or with its EL2 (see OrderPart). */
 export const ORDER_LOCK: number = 19 * LINE;
 const THREADS: number = 20 * LINE;
 /** Words of each thread: a line that others read and write all the time, and one that is mostly its own. */
@@ -70,9 +70,9 @@ export const DONE: number = LINE + 4;
 /** 1: the finite work of a node is over. */
 export const FINITE: number = LINE + 5;
 /** 1: a node's thread has something to do and no permit to run. */
-const WANTS = 9;
+export const WANTS = 9;
 /** 1: it runs, and looks at everything that is brought to it before it stops. */
-const RUNS = 10;
+export const RUNS = 10;
 /** Of a node: see the OFFLINE_ codes. */
 export const OFFLINE = 11;
 /** Of a node: how many of its lives the hypervisor knows to be over. */
@@ -81,6 +81,8 @@ export const BURIED = 12;
 export const THREAD_ID = 13;
 /** Of a node: 1 plus the place in the plan of the crash that is due, by its own count. */
 export const CRASHES = 14;
+/** Of the node with the number of a pool: permits of that pool that no thread holds. */
+export const FREE = 15;
 
 /** EL2 runs; it is gone, and its cores stand still; it is back, and wants to know what it missed. */
 export const OFFLINE_UP = 0;
@@ -112,88 +114,44 @@ export const permitsOf = (cores: number, hasOrder: boolean): number => Math.max(
 /** Index of a thread's words. */
 export const threadWord = (thread: number): number => THREADS + thread * THREAD_WORDS;
 
-// Newer than the library that the compiler knows; without it a spinning thread slows its hyper-thread down.
-const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => {});
-
-/**
- * The hypervisor looks this often, some milliseconds, before it sleeps: a node that is handed a permit takes tens of microseconds
- * to begin, and every write waits for the hypervisor. A node looks only while the hypervisor is at what the node sent, and
- * not for long even then: while it waits, another could run, and the hypervisor may have been taken off its core.
- */
-const HYPERVISOR_SPINS = 20_000;
-/** What is due within this time is over while the hypervisor still looks. */
-const SOON_MS = 1;
-const NODE_SPINS = 1000;
-
-/** Looks for work `spins` times, or until `isVain`. Whether there is any. */
-const lookFor = (hasWork: () => boolean, spins: number, isVain: () => boolean = () => false): boolean => {
-  for (let i = spins; i > 0; i--) {
-    if (hasWork()) return true;
-    // What came before it was vain is there now.
-    if (isVain()) return hasWork();
-    pause();
-  }
-  return false;
-};
-
 /** Wakes the hypervisor if it sleeps. */
 export const wakeHypervisor = (words: Int32Array, nodes: number): void => {
   const own = threadWord(nodes) + SLEEPING;
   if (Atomics.load(words, own) === 1 && Atomics.compareExchange(words, own, 1, 0) === 1) Atomics.notify(words, own, 1);
 };
 
-/** How the hypervisor waits: it spins a little while if there is a second core, because all others wait for it, and sleeps. */
-export class HypervisorWaiting {
-  private readonly words: Int32Array;
-  private readonly own: number;
-  private readonly spins: number;
-  private readonly now: () => number;
+/** Where the free permits of a node's pool are counted. */
+export const freeWord = (words: Int32Array, node: number): number => threadWord(node % words[POOLS]!) + FREE;
 
-  /** `now` gives milliseconds. */
-  constructor(words: Int32Array, nodes: number, cores: number, now: () => number) {
-    this.words = words;
-    this.now = now;
-    this.own = threadWord(nodes) + SLEEPING;
-    this.spins = cores > 1 ? HYPERVISOR_SPINS : 0;
-  }
-
-  /** Waits until there is work, for `ms` at most. What is due sooner than a thread wakes up is waited for awake. */
-  wait(hasWork: () => boolean, ms: number): void {
-    const { words, own, now } = this;
-    const due = now() + ms;
-    const isDue = (): boolean => now() >= due;
-    if (ms < SOON_MS ? lookFor(hasWork, this.spins, isDue) || isDue() : lookFor(hasWork, this.spins)) return;
-    // Said before the last look: who brings work looks at it after that, so one of the two sees the other.
-    Atomics.store(words, own, 1);
-    if (!hasWork()) Atomics.wait(words, own, 1, due - now());
-    Atomics.store(words, own, 0);
-  }
-}
-
-/** Gives free permits to nodes that want to run, the first after `from` first. */
-const dispatch = (words: Int32Array, nodes: number, from: number): void => {
+/** Gives free permits to nodes of `from`'s pool that want to run, the first from it on first. */
+export const dispatch = (words: Int32Array, nodes: number, from: number): void => {
+  const at = freeWord(words, from);
   for (;;) {
-    const free = Atomics.load(words, FREE);
+    const free = Atomics.load(words, at);
     if (free <= 0) return;
-    if (Atomics.compareExchange(words, FREE, free, free - 1) !== free) continue;
+    if (Atomics.compareExchange(words, at, free, free - 1) !== free) continue;
     if (grantNext(words, nodes, from)) continue;
-    Atomics.add(words, FREE, 1);
+    Atomics.add(words, at, 1);
     // Who began to want meanwhile may have found no permit free.
-    if (!somebodyWants(words, nodes, -1)) return;
+    if (!somebodyWants(words, nodes, from, -1)) return;
   }
 };
 
-const somebodyWants = (words: Int32Array, nodes: number, except: number): boolean => {
-  for (let node = 0; node < nodes; node++) {
+/** Whether a node of `of`'s pool wants to run that is not `except`. */
+export const somebodyWants = (words: Int32Array, nodes: number, of: number, except: number): boolean => {
+  const pools = words[POOLS]!;
+  for (let node = of % pools; node < nodes; node += pools) {
     if (node !== except && Atomics.load(words, threadWord(node) + WANTS) === 1) return true;
   }
   return false;
 };
 
-/** Hands a permit to the next node after `from` that wants one. False if none does. */
-const grantNext = (words: Int32Array, nodes: number, from: number): boolean => {
-  for (let i = 1; i <= nodes; i++) {
-    const at = threadWord((from + i) % nodes);
+/** Hands a permit to the first node of `from`'s pool, from it on, that wants one. False if none does. */
+export const grantNext = (words: Int32Array, nodes: number, from: number): boolean => {
+  const pools = words[POOLS]!;
+  const first = from % pools;
+  for (let node = from, i = first; i < nodes; i += pools, node = node + pools < nodes ? node + pools : first) {
+    const at = threadWord(node);
     if (Atomics.load(words, at + WANTS) === 0 || Atomics.compareExchange(words, at + WANTS, 1, 0) === 0) continue;
     Atomics.store(words, at + SLEEPING, 1);
     Atomics.notify(words, at + SLEEPING, 1);
@@ -202,12 +160,18 @@ const grantNext = (words: Int32Array, nodes: number, from: number): boolean => {
   return false;
 };
 
+/** The node of `node`'s pool that comes after it. */
+export const nextInPool = (words: Int32Array, nodes: number, node: number): number => {
+  const pools = words[POOLS]!;
+  return node + pools < nodes ? node + pools : node % pools;
+};
+
 /** Something was brought to a node: it runs as soon as there is a permit. */
 export const wakeNode = (words: Int32Array, nodes: number, node: number): void => {
   const at = threadWord(node);
   if (Atomics.load(words, at + RUNS) === 1) return;
   Atomics.store(words, at + WANTS, 1);
-  dispatch(words, nodes, node + nodes - 1);
+  dispatch(words, nodes, node);
 };
 
 /** Wakes all threads. */
@@ -273,108 +237,8 @@ export const releaseNode = (
   Atomics.store(words, at + IDLE, 1);
   Atomics.store(words, at + FINITE, 1);
   takeDown(words, node, isOwn, stopperOf);
-  if (Atomics.load(words, FREE) < permits) Atomics.add(words, FREE, 1);
-  dispatch(words, nodes, node);
+  const free = freeWord(words, node);
+  if (Atomics.load(words, free) < permits) Atomics.add(words, free, 1);
+  dispatch(words, nodes, nextInPool(words, nodes, node));
   announceChange(words, nodes);
 };
-
-/** Whether the run is over: nobody needs a permit then, and one that a failed thread held is not to be had. */
-const isOver = (words: Int32Array): boolean =>
-  Atomics.load(words, PHASE) >= PHASE_END || Atomics.load(words, FAILED) !== 0;
-
-/**
- * How the threads of nodes share the cores that the hypervisor leaves: there are as many permits to run as such cores, and a
- * thread that waits in vain, or has run for its slice while others want to, hands its permit on. So never more threads spin
- * than there are cores, and a thread that runs is seldom taken off its core in the middle of something. Waking a
- * thread costs 10 to 50 microseconds where this was measured, a hand-over less, because the core never stands still.
- */
-export class NodeWaiting {
-  private readonly words: Int32Array;
-  private readonly nodes: number;
-  private readonly node: number;
-  private readonly at: number;
-
-  constructor(words: Int32Array, nodes: number, node: number) {
-    this.words = words;
-    this.nodes = nodes;
-    this.node = node;
-    this.at = threadWord(node);
-  }
-
-  /** The thread begins: it waits for a permit. */
-  begin(): void {
-    Atomics.store(this.words, this.at + WANTS, 1);
-    dispatch(this.words, this.nodes, this.node + this.nodes - 1);
-    this.sleep(Infinity);
-  }
-
-  /** The thread ends, and needs its permit no more. */
-  end(): void {
-    Atomics.store(this.words, this.at + RUNS, 1);
-    this.pass();
-  }
-
-  /** Whether another node waits for a permit. */
-  get isWanted(): boolean {
-    return somebodyWants(this.words, this.nodes, this.node);
-  }
-
-  /** Waits a little for an answer that is under way, until it `isVain` to. Returns whether there is work. */
-  spin(hasWork: () => boolean, isVain: () => boolean): boolean {
-    return lookFor(hasWork, NODE_SPINS, isVain);
-  }
-
-  /** Lets others run, and goes on when it is this node's turn again. */
-  yieldTurn(): void {
-    Atomics.store(this.words, this.at + WANTS, 1);
-    this.pass();
-    this.sleep(Infinity);
-  }
-
-  /**
-   * Gives the permit away and sleeps until something is brought, for `ms` at most. Does nothing and returns false if
-   * `hasWork`.
-   */
-  wait(hasWork: () => boolean, ms: number): boolean {
-    const { words, at } = this;
-    // Said before the last look: who brings work looks at it after that, so one of the two sees the other.
-    Atomics.store(words, at + RUNS, 0);
-    if (hasWork()) {
-      Atomics.store(words, at + RUNS, 1);
-      // Somebody may have asked for a permit on this thread's behalf: it has one.
-      Atomics.store(words, at + WANTS, 0);
-      if (Atomics.exchange(words, at + SLEEPING, 0) === 1) this.pass();
-      return false;
-    }
-    this.pass();
-    this.sleep(ms);
-    return true;
-  }
-
-  private pass(): void {
-    const { words, nodes, node } = this;
-    if (grantNext(words, nodes, node)) return;
-    Atomics.add(words, FREE, 1);
-    dispatch(words, nodes, node);
-  }
-
-  /** Sleeps until there is a permit; after `ms` it wants one. */
-  private sleep(ms: number): void {
-    const { words, at, nodes, node } = this;
-    const isGranted = (): boolean => Atomics.compareExchange(words, at + SLEEPING, 1, 0) === 1;
-    if (ms !== Infinity && !isGranted()) {
-      Atomics.wait(words, at + SLEEPING, 0, ms);
-      if (isGranted()) {
-        Atomics.store(words, at + RUNS, 1);
-        return;
-      }
-      Atomics.store(words, at + WANTS, 1);
-      dispatch(words, nodes, node + nodes - 1);
-    } else if (ms !== Infinity) {
-      Atomics.store(words, at + RUNS, 1);
-      return;
-    }
-    while (!isGranted() && !isOver(words)) Atomics.wait(words, at + SLEEPING, 0, 100);
-    Atomics.store(words, at + RUNS, 1);
-  }
-}

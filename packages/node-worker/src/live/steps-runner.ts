@@ -47,13 +47,18 @@ export class StepsRunner {
   }
 
   /** The same, but at once if nothing is under way. */
-  handleNow<First, Second>(handler: (first: First, second: Second) => Handled, first: First, second: Second): void {
+  handleNow<First, Second, Third>(
+    handler: (first: First, second: Second, third: Third) => Handled,
+    first: First,
+    second: Second,
+    third: Third,
+  ): void {
     if (this.isBusy || this.isHandling || this.first < this.events.length) {
-      this.events.push(() => handler(first, second));
+      this.events.push(() => handler(first, second, third));
       return;
     }
     this.isHandling = true;
-    const steps = handler(first, second);
+    const steps = handler(first, second, third);
     this.isHandling = false;
     if (steps === undefined) return;
     this.enter(steps);
@@ -68,6 +73,11 @@ export class StepsRunner {
   /** What the current steps wait for may have come. */
   wake(): void {
     this.resumeMs = 0;
+  }
+
+  /** Nothing is under way or waits to be handled: an event would be handled at once. */
+  get isFree(): boolean {
+    return !this.isBusy && !this.isHandling && this.first === this.events.length;
   }
 
   /** Nothing is under way, and no timer will change that. */

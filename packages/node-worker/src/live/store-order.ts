@@ -1,9 +1,7 @@
 import { cellOf, type LiveCopy } from './cells.ts';
 import type { LiveShared } from './live-node.ts';
-import { NUMBERED, ORDER_LOCK, RECORD_LIMIT } from './shared-words.ts';
-
-/** Looks at a lock that is taken so often before it sleeps a little: its holder stores a few words, unless it lost its core. */
-const LOCK_SPINS = 200;
+import { NUMBERED, RECORD_LIMIT } from './shared-words.ts';
+import { lockOrder, unlockOrder } from './waiting.ts';
 
 /** A store as the order has it on record. */
 export interface OrderedStore {
@@ -60,11 +58,12 @@ export class MemoryOrder implements StoreOrder {
   }
 
   store(first: number, words: readonly number[], seen: Float64Array | null, by: Storer): number {
+    const { words: control } = this.shared;
     const begin = this.stamp();
-    this.lock();
+    lockOrder(control);
     const number = this.isAsSeen(first, seen) ? this.put(first, words) : 0;
-    this.unlock();
-    if (number > 0 && number <= this.shared.words[RECORD_LIMIT]!) {
+    unlockOrder(control);
+    if (number > 0 && number <= control[RECORD_LIMIT]!) {
       this.record.push({ number, word: this.firstWord + first, words: [...words], ...by, begin });
     }
     return number;
@@ -84,17 +83,5 @@ export class MemoryOrder implements StoreOrder {
     Atomics.store(recent, number & (recent.length - 1), this.firstWord + first);
     for (let i = 0; i < words.length; i++) this.copy.cells[first + i] = cellOf(words[i]!, number);
     return number;
-  }
-
-  private lock(): void {
-    const { words } = this.shared;
-    for (let spins = 1; Atomics.compareExchange(words, ORDER_LOCK, 0, 1) !== 0; spins++) {
-      if (spins % LOCK_SPINS === 0) Atomics.wait(words, ORDER_LOCK, 1, 1);
-    }
-  }
-
-  private unlock(): void {
-    Atomics.store(this.shared.words, ORDER_LOCK, 0);
-    Atomics.notify(this.shared.words, ORDER_LOCK, 1);
   }
 }

@@ -1,3 +1,4 @@
+import { wordsFrom } from '@numalab/base';
 import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
 import type { Write } from '@numalab/protocols';
 
@@ -7,11 +8,11 @@ import type { Write } from '@numalab/protocols';
 export const SUBMIT = 1;
 /** A write is over: core, number (0: it wrote nothing), then the bytes that were there, if the store needs them. */
 export const RETIRE = 2;
-/** A protocol's message that is a {@link Write}, a number, or other data. */
+/** A protocol's message that is a {@link Write}, a number, or other data: who sends it, then that. */
 export const TELL_WRITE = 3;
 export const TELL_NUMBER = 4;
 export const TELL = 5;
-/** The same, asked for an answer: the question's number comes first. */
+/** The same, asked for an answer: the question's number follows its sender. */
 export const ASK_WRITE = 6;
 export const ASK_NUMBER = 7;
 export const ASK = 8;
@@ -53,7 +54,7 @@ const isWrite = (body: unknown): body is Write => {
   if (typeof body !== 'object' || body === null) return false;
   const { number, word, words, origin } = body as Partial<Write>;
   if (typeof number !== 'number' || typeof word !== 'number' || typeof origin !== 'number') return false;
-  return Array.isArray(words) && Object.keys(body).length === 4;
+  return Array.isArray(words) && words.length > 0 && Object.keys(body).length === 4;
 };
 
 /** How a body is told: one of the TELL_ kinds. */
@@ -61,11 +62,12 @@ export const kindOf = (body: unknown): number =>
   typeof body === 'number' ? TELL_NUMBER : isWrite(body) ? TELL_WRITE : TELL;
 
 /**
- * Puts a protocol's message; `ask` is the question's number, or -1 if no answer is wanted. `kind` is the body's, for who
- * sends it to many.
+ * Puts a protocol's message of instance `from` of its half; `ask` is the question's number, or -1 if no answer is wanted.
+ * `kind` is the body's, for who sends it to many.
  */
 export const putMessage = (
   ring: LiveRingWriter,
+  from: number,
   body: unknown,
   ask: number,
   due: number,
@@ -74,14 +76,17 @@ export const putMessage = (
   const asked = ask < 0 ? 0 : ASKED;
   if (kind === TELL_WRITE) {
     ring.begin(TELL_WRITE + asked, due);
+    ring.word(from);
     if (ask >= 0) ring.word(ask);
     putWrite(ring, body as Write);
   } else if (kind === TELL_NUMBER) {
     ring.begin(TELL_NUMBER + asked, due);
+    ring.word(from);
     if (ask >= 0) ring.word(ask);
     ring.word(body as number);
   } else {
     ring.begin(TELL + asked, due);
+    ring.word(from);
     if (ask >= 0) ring.word(ask);
     ring.value(body);
   }
@@ -101,12 +106,12 @@ const takeWrite = (ring: LiveRingReader): Write => {
   const word = ring.word();
   const origin = ring.word();
   const count = ring.word();
-  const words: number[] = [];
-  for (let i = 0; i < count; i++) words.push(ring.word());
+  const words = wordsFrom(ring.word());
+  for (let i = 1; i < count; i++) words.push(ring.word());
   return { number, word, words, origin };
 };
 
-/** The body of a message whose record is open, and whose question's number, if it has one, has been taken. */
+/** The body of a message whose record is open, and whose sender and question's number, if it has one, have been taken. */
 export const takeMessage = (ring: LiveRingReader): unknown => {
   const kind = ring.kind >= ASK_WRITE ? ring.kind - ASKED : ring.kind;
   if (kind === TELL_WRITE) return takeWrite(ring);
