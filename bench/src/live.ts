@@ -2,7 +2,7 @@ import { buildSpec, loadScenario, runLiveScenario, type Scenario, warmUpOf } fro
 import type { Figure } from './figure.ts';
 import { naiveBroadcast } from './naive-broadcast.ts';
 
-const MS = 5000;
+const MS = 20_000;
 const NODES = 4;
 const IN_FLIGHT = 16;
 

@@ -121,32 +121,32 @@ export class CoreCpu implements KernelCpu {
   }
 
   *store(va: number, words: readonly number[]): Step<boolean> {
+    const { access } = this;
     const { registers } = this.cpu;
     registers.setAddress(0, va);
     registers.set(1, words[0]!, words[1] ?? 0);
     const size = words.length === 2 ? 8 : 4;
-    return (yield this.run(this.copyStores[size], size === 8 ? STR_X : STR_W)) as boolean;
+    if (!decodeStore(size === 8 ? STR_X : STR_W, registers, access) || access.fault !== STORE_OK) return false;
+    return (yield this.run(this.copyStores[size])) as boolean;
   }
 
   *execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
     const { node, cpu } = this;
     const { registers, monitor } = cpu;
-    if (!aimStore(word, registers, va, data)) return false;
-    if (!decodeStore(word, registers, this.access) || this.access.fault !== STORE_OK) return false;
+    if (!aimStore(word, registers, va, data, this.access)) return false;
     if (this.access.kind === STORE_EXCLUSIVE) {
       // The load-exclusive before it: it arms the monitor if the line can be read.
       if (!(yield node.mmu.access(cpu, va, ACCESS_READ))) return false;
       monitor.arm(va, this.access.bytes);
     }
-    return (yield this.run(gadget, word)) as boolean;
+    return (yield this.run(gadget)) as boolean;
   }
 
-  /** Executes the store `word` at offset `gadget` with the registers as they are. False if an abort came back. */
-  private *run(gadget: number, word: number): Step<boolean> {
-    const { node, cpu, access } = this;
+  /** Executes the store at offset `gadget`, of which `access` is what it does. False if an abort came back. */
+  private *run(gadget: number): Step<boolean> {
+    const { node, cpu } = this;
     cpu.registers.pc = toVa(node.spec.kernel.linkVa + gadget);
     for (;;) {
-      if (!decodeStore(word, cpu.registers, access) || access.fault !== STORE_OK) return false;
       const outcome = yield this.attempt();
       if (outcome !== RETRY) {
         cpu.trappedAt = -1;

@@ -14,6 +14,15 @@ const node: NodeHalf = {
   },
 };
 
+/** Whether a node was missing; it is no more. */
+const strike = (missing: number[], node: number): boolean => {
+  const at = missing.indexOf(node);
+  if (at < 0) return false;
+  for (let i = at + 1; i < missing.length; i++) missing[i - 1] = missing[i]!;
+  missing.pop();
+  return true;
+};
+
 /**
  * Broadcast, and retire when every node has stored, maintained and acknowledged: no core can fetch the old word after the
  * writer's store is over. During the broadcast some nodes are ahead of others, so fetches are not linearizable.
@@ -30,7 +39,8 @@ export const ack: Protocol = {
   },
   hypervisor(bugs = []) {
     const [isEarly, isLease, isRetry] = ['10', '44', '59'].map((id) => bugs.includes(id));
-    const open = new Map<number, { readonly write: Write; readonly missing: Set<number> }>();
+    /** By number: writes that are under way, and the nodes that have not answered. */
+    const open = new Map<number, { readonly write: Write; readonly missing: number[] }>();
     return {
       independentWrites: true,
       onWrite(context, write) {
@@ -39,15 +49,15 @@ export const ack: Protocol = {
           context.retire(write);
           return;
         }
-        open.set(write.number, { write, missing: new Set(context.nodes) });
+        open.set(write.number, { write, missing: [...context.nodes] });
         context.broadcast(write);
         if (isLease || isRetry) context.setTimer(PATIENCE_PS, write.number);
       },
       onMessage(context, node, body) {
         const entry = open.get(body as number);
-        if (entry === undefined || !entry.missing.delete(node)) return;
+        if (entry === undefined || !strike(entry.missing, node)) return;
         // Bug 10: the first to answer is enough.
-        if (entry.missing.size > 0 && !isEarly) return;
+        if (entry.missing.length > 0 && !isEarly) return;
         open.delete(body as number);
         context.retire(entry.write);
       },
@@ -61,7 +71,7 @@ export const ack: Protocol = {
       },
       onNodeDown(context, node) {
         for (const { write, missing } of [...open.values()]) {
-          if (!missing.delete(node) || missing.size > 0) continue;
+          if (!strike(missing, node) || missing.length > 0) continue;
           open.delete(write.number);
           context.retire(write);
         }

@@ -18,9 +18,10 @@ export const direct: Protocol = {
     return {
       independentWrites: true,
       *onWrite(context, write) {
-        for (const node of context.nodes) yield* context.storeCopy(node, write);
+        // Not `for of`: an engine makes an object for each of its turns in a generator.
+        for (let i = 0, { nodes } = context; i < nodes.length; i++) yield* context.storeCopy(nodes[i]!, write);
         yield* context.dsb();
-        for (const node of context.nodes) yield* context.maintainCopy(node, write);
+        for (let i = 0, { nodes } = context; i < nodes.length; i++) yield* context.maintainCopy(nodes[i]!, write);
         yield* context.dsb();
         context.retire(write);
       },

@@ -17,7 +17,7 @@ const PS_PER_MS = 1e9;
 const SETTLE_MS = 20;
 /** How long threads run before anything is measured, as a share of the time that is measured, and at most. */
 const WARM_SHARE = 0.2;
-const WARM_MAX_MS = 2000;
+const WARM_MAX_MS = 4000;
 
 /** What {@link Conductor.conduct} finds out. */
 export type MeasuredPhase = 'warmUpMs' | 'wallMs' | 'retired' | 'alone' | 'rested';

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { InputError, InternalError } from '@numalab/base';
 import { clearLiveRing } from '@numalab/interconnect';
 import {
@@ -27,6 +28,9 @@ import { monotonicNs } from './monotonic-clock.ts';
 import { type LivesHost, NodeLives } from './node-lives.ts';
 import { inPatience, StuckThreads } from './stuck-threads.ts';
 import { receivedError } from './thread-errors.ts';
+
+/** How much of what a function calls may be compiled as part of it. More than V8 thinks fit: a write is many small functions. */
+const INLINING = '--max-inlined-bytecode-size-cumulative=3000';
 
 /** The threads of this process, seen through the words that they share. */
 class SharedFleet implements LiveFleet {
@@ -185,6 +189,7 @@ export const runLiveThreads = async (
     originMs,
     originNs,
   };
+  setFlagsFromString(INLINING);
   const pool = new Piscina({
     filename: fileURLToPath(new URL('./thread.ts', import.meta.url)),
     minThreads: threads,

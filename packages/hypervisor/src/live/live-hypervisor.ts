@@ -3,7 +3,6 @@ import type { LiveRingReader, LiveRingWriter } from '@numalab/interconnect';
 import { GRANULES, Latencies, LINE_BYTES, NodeMemory, OPERATION_STORE } from '@numalab/machine';
 import {
   ANSWER,
-  cellOf,
   HypervisorWaiting,
   kindOf,
   type LiveCopy,
@@ -147,8 +146,8 @@ export class LiveHypervisor implements HypervisorContext {
   storeCopy(node: number, write: Write): Steps {
     const { cells } = this.copies[node]!;
     const at = write.word - (this.layout.spanStart >> 2);
-    const { words, number } = write;
-    for (let i = 0; i < words.length; i++) cells[at + i] = cellOf(words[i]!, number);
+    const own = this.order.cellsOf(write);
+    for (let i = 0; i < write.words.length; i++) cells[at + i] = own[i]!;
     return this.shared.scale === 0 ? DONE : passing(this.latencies.linePs(this.place, node));
   }
 

@@ -50,6 +50,10 @@ export class LiveOrderPart extends LiveHypervisor implements OrderPart {
     return this.ports.fromNodes.reduce((sum, ring) => sum + ring.taken, 0);
   }
 
+  get isHeldUp(): boolean {
+    return this.pending.length > 0 && Atomics.load(this.words, word.ORDER_LOCK) !== 0;
+  }
+
   override get isIdle(): boolean {
     return super.isIdle && this.pending.length === 0;
   }

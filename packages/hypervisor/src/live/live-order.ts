@@ -74,12 +74,24 @@ export class LiveOrder {
   private readonly record: LiveRecord;
   private readonly reference: Float64Array;
   private readonly firstWord: number;
+  private readonly cells = new Float64Array(16);
+  /** The words from which they were made. */
+  private madeOf: readonly number[] | null = null;
 
   /** `reference` has a cell for each word of the replicated span, whose first is `firstWord` from `_text`. */
   constructor(reference: Float64Array, firstWord: number, limit: number) {
     this.reference = reference;
     this.firstWord = firstWord;
     this.record = new LiveRecord(limit);
+  }
+
+  /** The cells of a write's words, in an array that is used again: who stores them into several copies makes them once. */
+  cellsOf({ number, words }: Write): Float64Array {
+    const { cells } = this;
+    if (words === this.madeOf) return cells;
+    for (let i = 0; i < words.length; i++) cells[i] = cellOf(words[i]!, number);
+    this.madeOf = words;
+    return cells;
   }
 
   /** The word at `word` after the last numbered write. */
@@ -92,7 +104,8 @@ export class LiveOrder {
     const write: Write = { number: ++this.numbered, word, words, origin };
     const { reference } = this;
     const at = word - this.firstWord;
-    for (let i = 0; i < words.length; i++) reference[at + i] = cellOf(words[i]!, write.number);
+    const cells = this.cellsOf(write);
+    for (let i = 0; i < words.length; i++) reference[at + i] = cells[i]!;
     this.record.add(write, core, begin);
     return write;
   }

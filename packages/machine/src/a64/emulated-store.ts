@@ -1,5 +1,5 @@
 import { addOffset } from '@numalab/base';
-import type { CpuRegisters } from './registers.ts';
+import type { GeneralRegisters } from './registers.ts';
 
 /** No refusal: the store can be emulated. */
 export const REFUSE_NONE = 0;
@@ -161,7 +161,7 @@ const registerWord = (bytes: Uint8Array, from: number, to: number): number => {
  * Leaves the trap: writes status, old value and base into the host's registers and moves the PC on by 4 [A 4.4]. Before it, the
  * bytes must have been applied to every replica [A 0.10].
  */
-export const completeEmulation = (store: EmulatedStore, regs: CpuRegisters): void => {
+export const completeEmulation = (store: EmulatedStore, regs: GeneralRegisters): void => {
   if (store.base >= 0) regs.set(store.base, store.baseLo, store.baseHi);
   if (store.status >= 0 && store.status < 31) regs.set(store.status, store.statusValue, 0);
   if (store.result >= 0) {

@@ -2,21 +2,40 @@ import { highWord, lowWord, toVa, type Va } from '@numalab/base';
 
 const VA_HIGH = 0xfff0_0000;
 
+/** Whether arrays of the same even length differ. */
+const differs = (a: Uint32Array, b: Uint32Array): boolean => {
+  let even = 0;
+  let odd = 0;
+  for (let i = 0; i < a.length; i += 2) {
+    even |= a[i]! ^ b[i]!;
+    odd |= a[i + 1]! ^ b[i + 1]!;
+  }
+  return (even | odd) !== 0;
+};
+
+/** What EL2 may change when it has emulated a store: no store writes vector registers. */
+export type GeneralRegisters = Pick<CpuRegisters, 'set' | 'pc'>;
+
 /**
  * The registers of a core that stores read or write. 64-bit registers are pairs of u32 words, as everywhere on hot paths.
  * Register 31 of the arrays is SP; the instructions for which it means XZR do not look there.
  */
 export class CpuRegisters {
-  /** All of them, one group after the other. */
-  private readonly words: Uint32Array = new Uint32Array(192);
+  /** X0..X30 and SP: all low words, then all high words. */
+  private readonly words: Uint32Array = new Uint32Array(64);
   /** Bits 31:0 of X0..X30 and, at 31, SP. */
   readonly lo: Uint32Array = this.words.subarray(0, 32);
   /** Bits 63:32 of X0..X30 and, at 31, SP. */
   readonly hi: Uint32Array = this.words.subarray(32, 64);
   /** V0..V31, four little-endian words each. */
-  readonly vectors: Uint32Array = this.words.subarray(64, 192);
+  readonly vectors: Uint32Array;
   /** Address of the instruction. */
   pc: Va = toVa(0);
+
+  /** `vectors`: those of other registers, which these then share. */
+  constructor(vectors: Uint32Array = new Uint32Array(128)) {
+    this.vectors = vectors;
+  }
 
   /** Sets X0..X30 or (31) SP. */
   set(register: number, lo: number, hi: number): void {
@@ -38,27 +57,23 @@ export class CpuRegisters {
   /** As at power-on. */
   reset(): void {
     this.words.fill(0);
+    this.vectors.fill(0);
     this.pc = toVa(0);
   }
 
   /** Becomes a copy of `other`. */
   copyFrom(other: CpuRegisters): void {
     this.words.set(other.words);
+    if (this.vectors !== other.vectors) this.vectors.set(other.vectors);
     this.pc = other.pc;
   }
 
   /** The first register in which the two differ (`pc`, `x3`, `sp`, `v7`), or null. */
   firstDifference(other: CpuRegisters): string | null {
     if (this.pc !== other.pc) return 'pc';
-    const { words } = this;
-    const others = other.words;
-    let even = 0;
-    let odd = 0;
-    for (let i = 0; i < 192; i += 2) {
-      even |= words[i]! ^ others[i]!;
-      odd |= words[i + 1]! ^ others[i + 1]!;
-    }
-    return (even | odd) === 0 ? null : this.nameDifference(other);
+    const differ =
+      differs(this.words, other.words) || (this.vectors !== other.vectors && differs(this.vectors, other.vectors));
+    return !differ ? null : this.nameDifference(other);
   }
 
   private nameDifference(other: CpuRegisters): string | null {

@@ -42,10 +42,12 @@ describe('store gadgets', () => {
       const data = Uint8Array.from({ length: 64 }, () => random.below(256));
       const va = RIG_BASE + 4096 + 128;
       const old = Uint8Array.from({ length: 64 }, () => 0xee);
-      expect(aimStore(word, rig.regs, va, data, old)).toBe(true);
       const access = new StoreAccess();
+      const aimed = new StoreAccess();
+      expect(aimStore(word, rig.regs, va, data, aimed, old)).toBe(true);
       decodeStore(word, rig.regs, access);
       expect(access.va).toBe(va);
+      expect(aimed).toEqual(access);
       if (/^ld[^r]/.test(form.name)) return;
       rig.monitor.arm(va, form.bytes);
       expect(rig.execute(word)).toBe(true);

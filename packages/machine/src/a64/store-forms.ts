@@ -221,12 +221,14 @@ interface Aim {
 
 /** A kernel address away from both ends of the kernel's half: from there the address moves as the base does. */
 const ANYWHERE = 2 ** 51;
-/** What was worked out, by instruction; null: it cannot be aimed. As many entries as there are different instructions that store. */
-const aims = new Map<number, Aim | null>();
+/** What was worked out last, at a place for each instruction that some share; null: it cannot be aimed. */
+const PLACES = 1024;
+const aimed: Uint32Array = new Uint32Array(PLACES);
+const aims: (Aim | null)[] = new Array<Aim | null>(PLACES).fill(null);
 
 const aimOf = (word: number): Aim | null => {
-  const known = aims.get(word);
-  if (known !== undefined) return known;
+  const place = (word ^ (word >>> 10) ^ (word >>> 20)) & (PLACES - 1);
+  if (aimed[place] === word) return aims[place]!;
   let aim: Aim | null = null;
   if (settable(word)) {
     const { base } = probe;
@@ -235,28 +237,31 @@ const aimOf = (word: number): Aim | null => {
     decodeStore(word, regs, probe);
     aim = { base, offset: probe.va - ANYWHERE };
   }
-  aims.set(word, aim);
+  aimed[place] = word;
+  aims[place] = aim;
   return aim;
 };
 
 /**
  * Sets the registers so that `word` accesses memory at `va` with `data`: the bytes to store, the operand of LD<op> and SWP,
  * the new value of CAS, whose compare registers get `expected`. Index registers become 0. DC ZVA takes no data and a `va` that is a
- * multiple of 64. Returns false if the word is no store with settable registers or does not reach `va`.
+ * multiple of 64. `access` is what it then does, decoded. Returns false if the word is no store with settable registers or does
+ * not reach `va`.
  */
 export const aimStore = (
   word: number,
   regs: CpuRegisters,
   va: number,
   data: Uint8Array,
+  access: StoreAccess = probe,
   expected: Uint8Array = data,
 ): boolean => {
   const aim = aimOf(word);
   if (aim === null) return false;
   if (usesIndex(word)) regs.set((word >>> 16) & 31, 0, 0);
   regs.setAddress(aim.base, va - aim.offset);
-  if (!decodeStore(word, regs, probe) || probe.va !== va || probe.fault !== STORE_OK) return false;
-  const { kind, registers, unit, vector, rt, rt2, rs } = probe;
+  if (!decodeStore(word, regs, access) || access.va !== va || access.fault !== STORE_OK) return false;
+  const { kind, registers, unit, vector, rt, rt2, rs } = access;
   if (kind === STORE_ZERO) return true;
   if (kind === STORE_ATOMIC) setBytes(regs, rs, data, 0, unit);
   else {

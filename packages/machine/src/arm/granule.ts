@@ -58,6 +58,11 @@ const POWERS: Float64Array = Float64Array.from({ length: 64 }, (_, shift) => 2 *
 /** Size in bytes of what `shift` address bits tell apart. */
 export const sizeOfShift = (shift: number): number => POWERS[shift]!;
 
+const RECIPROCALS: Float64Array = POWERS.map((power) => 1 / power);
+
+/** One divided by that size, exactly: to multiply with. */
+export const reciprocalOfShift = (shift: number): number => RECIPROCALS[shift]!;
+
 /** Position of the lowest address bit that one entry at `level` (-1..3) resolves: the manual's lsb(L). */
 export const levelShift = (granule: Granule, level: number): number =>
   granule.shift + granule.stride * (LAST_LEVEL - level);

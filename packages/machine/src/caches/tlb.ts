@@ -1,4 +1,5 @@
-import { sizeOfShift } from '../arm/granule.ts';
+import { alignDown } from '@numalab/base';
+import { reciprocalOfShift, sizeOfShift } from '../arm/granule.ts';
 import { FilledPlaces } from './filled-places.ts';
 
 /** Permission bits of a cached translation. */
@@ -60,9 +61,8 @@ export class Tlb {
     while (classes !== 0) {
       const bit = 31 - Math.clz32(classes & -classes);
       classes &= classes - 1;
-      const size = sizeOfShift(bit + MIN_SHIFT);
-      const page = Math.floor(address / size);
-      const start = page * size;
+      const page = Math.floor(address * reciprocalOfShift(bit + MIN_SHIFT));
+      const start = page * sizeOfShift(bit + MIN_SHIFT);
       const set = Tlb.set(page, this.setMask) * 4;
       for (let i = set; i < set + 4; i++) if (this.from[i] === start && this.shift[i] === bit + MIN_SHIFT) return i;
     }
@@ -71,13 +71,13 @@ export class Tlb {
 
   /** Adds a translation of `2^shift` bytes; both addresses are rounded down to it. */
   insert(from: number, to: number, shift: number, permissions: number): void {
-    this.insertValue(from, to - (to % sizeOfShift(shift)), shift, permissions);
+    this.insertValue(from, alignDown(to, sizeOfShift(shift)), shift, permissions);
   }
 
   /** Like {@link insert}, for anything that belongs to an address range: `value` is kept as it is. */
   insertValue(from: number, value: number, shift: number, permissions = 0): void {
     const size = sizeOfShift(shift);
-    const page = Math.floor(from / size);
+    const page = Math.floor(from * reciprocalOfShift(shift));
     const set = Tlb.set(page, this.setMask);
     const way = this.next[set]!;
     this.next[set] = (way + 1) & 3;

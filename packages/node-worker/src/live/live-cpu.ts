@@ -61,7 +61,8 @@ export class LiveCpu {
   readonly cpu: number;
   readonly core: number;
   readonly registers: CpuRegisters = new CpuRegisters();
-  readonly expected: CpuRegisters = new CpuRegisters();
+  /** What an instruction leaves if it is executed natively; no store changes the vector registers. */
+  readonly expected: CpuRegisters = new CpuRegisters(this.registers.vectors);
   readonly monitor: ExclusiveMonitor = new ExclusiveMonitor();
   readonly access: StoreAccess = new StoreAccess();
   readonly store: EmulatedStore = new EmulatedStore();

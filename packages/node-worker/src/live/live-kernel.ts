@@ -142,24 +142,18 @@ export class LiveKernelCpu implements KernelCpu {
   }
 
   *store(va: number, words: readonly number[]): Step<boolean> {
-    const { registers } = this.cpu;
+    const { registers, access } = this.cpu;
     registers.setAddress(0, va);
     registers.set(1, words[0]!, words[1] ?? 0);
     const wide = words.length === 2;
-    if (!this.decode(wide ? STR_X : STR_W)) return false;
+    if (!decodeStore(wide ? STR_X : STR_W, registers, access) || access.fault !== STORE_OK) return false;
     return (yield this.run(wide ? this.copyStores.double : this.copyStores.word)) as boolean;
   }
 
   execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
     const { registers, access } = this.cpu;
-    if (!aimStore(word, registers, va, data) || !this.decode(word)) return over(false);
+    if (!aimStore(word, registers, va, data, access)) return over(false);
     return access.kind === STORE_EXCLUSIVE ? this.executeExclusive(gadget, va) : this.run(gadget);
-  }
-
-  /** Whether `word` is a store that reaches stage 2. */
-  private decode(word: number): boolean {
-    const { registers, access } = this.cpu;
-    return decodeStore(word, registers, access) && access.fault === STORE_OK;
   }
 
   /** Loads what a store-exclusive is to find marked, and executes it. */
@@ -173,7 +167,7 @@ export class LiveKernelCpu implements KernelCpu {
     return (yield this.run(gadget)) as boolean;
   }
 
-  /** Executes the store at offset `gadget`, which has been decoded from the registers as they are. False if an abort came back. */
+  /** Executes the store at offset `gadget`, of which `cpu.access` is what it does. False if an abort came back. */
   private *run(gadget: number): Step<boolean> {
     const { node, cpu } = this;
     const { el2 } = node;
@@ -218,15 +212,15 @@ export class LiveKernelCpu implements KernelCpu {
   private attempt(): number {
     const { node, cpu } = this;
     const { va, bytes } = cpu.access;
-    const last = va + bytes - 1;
     const page = node.mmu.stage1.config.granule.bytes;
     // The halves of a store that straddles a page are translated apart; the first that faults is reported.
     const first = this.translate(va);
     if (first !== 0) return this.afterFault(va, first);
     const pa = cpu.translatedPa;
-    if (Math.floor(va / page) === Math.floor(last / page)) return this.perform(pa);
-    const second = this.translate(alignDown(last, page));
-    return second === 0 ? this.perform(pa) : this.afterFault(alignDown(last, page), second);
+    if ((va & (page - 1)) + bytes <= page) return this.perform(pa);
+    const next = alignDown(va, page) + page;
+    const second = this.translate(next);
+    return second === 0 ? this.perform(pa) : this.afterFault(next, second);
   }
 
   /** No table forbids the store. Text is one stretch of memory where it has one copy. */

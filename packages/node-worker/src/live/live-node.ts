@@ -122,6 +122,8 @@ export interface OrderPart {
   /** Orders what was submitted, and hears what nodes have answered. Returns whether there was anything. */
   turn(): boolean;
   hasMail(): boolean;
+  /** It has something to order, and another node orders now. */
+  readonly isHeldUp: boolean;
   readonly isIdle: boolean;
   /** Records sent to nodes, and taken from them. */
   readonly sent: number;
@@ -535,13 +537,19 @@ export class LiveNode extends LivePlaces {
     const only = this.onlyCpu();
     if (only !== -1) busy = this.advance(only) || busy;
     this.takeKicks();
-    if (this.order !== null) {
-      this.publish();
-      busy = this.order.turn() || busy;
-    }
+    const isHeldUp = this.order?.isHeldUp === true;
+    if (!isHeldUp) busy = this.orderSome() || busy;
     if (only === -2) busy = this.walkSome(now) || busy;
+    // While another node orders, cores have walked.
+    if (isHeldUp) busy = this.orderSome() || busy;
     this.flush();
     return busy;
+  }
+
+  private orderSome(): boolean {
+    if (this.order === null) return false;
+    this.publish();
+    return this.order.turn();
   }
 
   protected flush(): void {
