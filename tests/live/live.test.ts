@@ -54,6 +54,10 @@ test.each(['post', 'ack', 'direct', 'bbm', 'stop-machine', 'invalidate', 'collap
     expect(judgement.violations).toEqual([]);
     expect(judgement.verdict).toBe('pass');
     expect(run.rested).toBe(true);
+    expect(run.shared.ordersOnNodes).toBe(['post', 'ack', 'direct'].includes(protocol));
+    expect(run.hypervisor.record.map(({ write }) => write.number)).toEqual(
+      Array.from({ length: Math.min(run.hypervisor.numbered, 10_000) }, (_, i) => i + 1),
+    );
     expect(run.hypervisor.numbered).toBeGreaterThan(0);
     expect(run.cellsRead).toBeGreaterThan(0);
     expect(run.cellsTorn).toBe(0);

@@ -26,6 +26,13 @@ const measuredText = ({ wallMs, bootMs, warmUpMs }: LiveResult): string => {
 const bullets = (items: readonly string[], columns: number): string[] =>
   items.flatMap((item) => wrap(item, columns - 4).map((line, index) => `${index === 0 ? '  - ' : '    '}${line}`));
 
+/** What there are threads for, by where writes are ordered. */
+const THREADS: Readonly<Record<LiveResult['order'], string>> = {
+  hypervisor: 'a node each, and the hypervisor',
+  nodes: 'a node each, which orders what traps on it, under one lock',
+  memory: 'a node each',
+};
+
 /** The verdict and its cause, in one line. */
 export const liveVerdictLine = ({ verdict, scenario, reason }: LiveResult): string =>
   `${verdict.toUpperCase()} ${scenario}, live: ${reason}`;
@@ -57,7 +64,7 @@ export const liveReportLines = (result: LiveResult, columns: number): string[] =
     '',
     ...field(
       'threads',
-      `${result.threads} (a node each${result.strategy === 'none' ? '' : ', and the hypervisor'})${result.processes > 1 ? ` in ${result.processes} processes (transport: process)` : ''} on ${result.cores} cores, latencies ${result.latencyScale === 0 ? 'off' : `× ${result.latencyScale} in real time`}`,
+      `${result.threads} (${THREADS[result.order]})${result.processes > 1 ? ` in ${result.processes} processes (transport: process)` : ''} on ${result.cores} cores, latencies ${result.latencyScale === 0 ? 'off' : `× ${result.latencyScale} in real time`}`,
       columns,
     ),
     ...field('updates', updatesText(result), columns),

@@ -72,6 +72,11 @@ export interface LiveResult
   readonly digest: null;
   readonly virtualTimePs: null;
   readonly strategy: MachineSpec['strategy'];
+  /**
+   * Where writes are ordered: on the hypervisor's thread; under a lock on those of the nodes on which they trap; or, where nothing
+   * traps, in memory.
+   */
+  readonly order: 'hypervisor' | 'nodes' | 'memory';
   /** Threads that raced, and the cores they had. */
   readonly threads: number;
   readonly cores: number;
@@ -260,6 +265,9 @@ const rateAlone = (run: LiveRun): LiveRate | null =>
         ),
       };
 
+const orderOf = ({ spec, ordersOnNodes }: LiveRun['shared']): LiveResult['order'] =>
+  spec.strategy === 'none' ? 'memory' : ordersOnNodes ? 'nodes' : 'hypervisor';
+
 const resultOf = (
   scenario: Scenario,
   seed: number,
@@ -281,6 +289,7 @@ const resultOf = (
     } as unknown as NodeReport),
   );
   const { verdict, reason, declared, held, evidence, refuted, violations, rules } = judgement;
+  const order = orderOf(run.shared);
   return {
     scenario: scenario.name,
     seed,
@@ -303,7 +312,8 @@ const resultOf = (
     wallMs: run.wallMs,
     bootMs: run.bootMs,
     warmUpMs: run.warmUpMs,
-    threads: prepared.spec.nodes + (prepared.spec.strategy === 'none' ? 0 : 1),
+    order,
+    threads: prepared.spec.nodes + (order === 'hypervisor' ? 1 : 0),
     cores: run.cores,
     latencyScale: run.shared.scale,
     history: { recorded: sum('recorded'), dropped: sum('unrecorded') },

@@ -132,15 +132,20 @@ const canOrderOnNodes = async (spec: MachineSpec, protocol: ProtocolRef, scale: 
   spec.faults === null &&
   (await loadProtocol(protocol)).hypervisor(spec.bugs).independentWrites === true;
 
-/** What the parts of an order have left, as one. */
-const wholeOrder = (parts: readonly LiveHypervisorReport[], { words }: LiveShared): LiveHypervisorReport => {
-  const [first = NO_HYPERVISOR] = parts;
-  if (parts.length < 2) return first;
+/** What the parts of an order have left, as one; nothing, if one has left nothing. */
+const wholeOrder = (
+  parts: readonly LiveHypervisorReport[],
+  { words, spec, ordersOnNodes }: LiveShared,
+): LiveHypervisorReport => {
+  const [first] = parts;
+  if (first === undefined || (ordersOnNodes && parts.length < spec.nodes)) return NO_HYPERVISOR;
+  if (!ordersOnNodes) return first;
   const sum = (key: 'retired' | 'withoutEffect' | 'turns'): number => parts.reduce((all, part) => all + part[key], 0);
   return {
     ...first,
     record: parts.flatMap(({ record }) => record).sort((a, b) => a.write.number - b.write.number),
-    tickMs: first.tickMs.map((_, tick) => Math.max(...parts.map(({ tickMs }) => tickMs[tick]!))),
+    // Each tick is of one of them.
+    tickMs: first.tickMs.map((_, tick) => parts.reduce((ms, { tickMs }) => ms + tickMs[tick]!, 0)),
     numbered: Atomics.load(words, word.NUMBERED),
     retired: sum('retired'),
     withoutEffect: sum('withoutEffect'),

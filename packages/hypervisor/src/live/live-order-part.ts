@@ -12,6 +12,8 @@ import { LiveHypervisor, type LiveHypervisorPorts } from './live-hypervisor.ts';
 
 /** Words that every node's ring has room for when a write is taken: more than a half sends for one. */
 const ROOM_WORDS = 4096;
+/** After this time one that is held up looks again. */
+const HELD_UP_MS = 0.1;
 
 /** What a node's thread gives it. */
 export interface LiveOrderPartPorts extends LiveHypervisorPorts {
@@ -30,7 +32,9 @@ export class LiveOrderPart extends LiveHypervisor implements OrderPart {
   private readonly retiredHere: LiveOrderPartPorts['retired'];
   private holdsOrder = false;
   /** Cores that wait in EL2 with a store. */
-  private pending: LiveCpu[] = [];
+  private readonly pending: LiveCpu[] = [];
+  /** They have to wait: a node has not taken what it was sent, or the half is at another write. */
+  private isHeldUp = false;
 
   constructor(shared: LiveShared, half: HypervisorHalf, limit: number, ports: LiveOrderPartPorts) {
     super(shared, half, limit, ports);
@@ -50,16 +54,16 @@ export class LiveOrderPart extends LiveHypervisor implements OrderPart {
     return this.ports.fromNodes.reduce((sum, ring) => sum + ring.taken, 0);
   }
 
-  get isHeldUp(): boolean {
-    return this.pending.length > 0 && Atomics.load(this.words, word.ORDER_LOCK) !== 0;
-  }
-
   override get isIdle(): boolean {
     return super.isIdle && this.pending.length === 0;
   }
 
   override hasMail(): boolean {
-    return this.pending.length > 0 || super.hasMail();
+    return (this.pending.length > 0 && !this.isHeldUp) || super.hasMail();
+  }
+
+  nextMs(): number {
+    return this.isHeldUp ? this.ports.now() + HELD_UP_MS : this.runner.nextMs();
   }
 
   // ---- what is under the lock -----------------------------------------------------------------------------------------------
@@ -100,9 +104,9 @@ export class LiveOrderPart extends LiveHypervisor implements OrderPart {
     super.broadcast(body);
   }
 
-  override ask(nodes: readonly number[], body: unknown): Steps {
+  override *ask(nodes: readonly number[], body: unknown): Steps {
     this.enter();
-    return super.ask(nodes, body);
+    yield* super.ask(nodes, body);
   }
 
   protected override nextTick(): void {
@@ -122,6 +126,7 @@ export class LiveOrderPart extends LiveHypervisor implements OrderPart {
     this.turns++;
     try {
       for (let node = 0; node < fromNodes.length; node++) busy = this.serve(node) || busy;
+      this.runner.run();
       return this.takeSubmitted() || busy;
     } finally {
       // Also if the protocol throws: others wait for the lock.
@@ -135,13 +140,13 @@ export class LiveOrderPart extends LiveHypervisor implements OrderPart {
   }
 
   private takeSubmitted(): boolean {
-    const cpus = this.pending;
-    if (cpus.length === 0 || !this.runner.isFree) return false;
-    this.enter();
+    const { pending } = this;
+    if (pending.length > 0) this.enter();
     let taken = 0;
-    while (taken < cpus.length && this.runner.isFree && this.isRoomy()) this.takeFrom(cpus[taken++]!);
-    if (taken === cpus.length) cpus.length = 0;
-    else cpus.splice(0, taken);
+    while (taken < pending.length && this.runner.isFree && this.isRoomy()) this.takeFrom(pending[taken++]!);
+    this.isHeldUp = taken < pending.length;
+    if (this.isHeldUp) pending.splice(0, taken);
+    else pending.length = 0;
     return taken > 0;
   }
 

@@ -1,4 +1,4 @@
-import type { Step } from '@numalab/base';
+import { DONE, type Step } from '@numalab/base';
 import type { KernelCpu } from './kernel-cpu.ts';
 import { ALIAS_FIXMAP, ALIAS_LINEAR, type RecordedTrace } from './recorded.ts';
 import type { PatchItem, PatchKind, PatchStore, SyntheticForm } from './writer-spec.ts';
@@ -146,7 +146,8 @@ export function* switchItem(
 /** The store of a synthetic writer and its maintenance. */
 function* storeAndClean(cpu: KernelCpu, form: SyntheticForm, offset: number, data: Uint8Array): Step<void> {
   yield cpu.execute(form.gadget, form.word, cpu.linearAlias(offset), data);
-  yield cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);
+  const cleaning = cpu.cleanInvalidate(cpu.imageAlias(offset), form.bytes);
+  if (cleaning !== DONE) yield cleaning;
   cpu.storesOver();
 }
 

@@ -121,9 +121,10 @@ export interface OrderPart {
   submit(cpu: LiveCpu): void;
   /** Orders what was submitted, and hears what nodes have answered. Returns whether there was anything. */
   turn(): boolean;
+  /** Whether it has something to do. */
   hasMail(): boolean;
-  /** It has something to order, and another node orders now. */
-  readonly isHeldUp: boolean;
+  /** When it has, if nothing is brought: milliseconds of the common clock. */
+  nextMs(): number;
   readonly isIdle: boolean;
   /** Records sent to nodes, and taken from them. */
   readonly sent: number;
@@ -537,19 +538,13 @@ export class LiveNode extends LivePlaces {
     const only = this.onlyCpu();
     if (only !== -1) busy = this.advance(only) || busy;
     this.takeKicks();
-    const isHeldUp = this.order?.isHeldUp === true;
-    if (!isHeldUp) busy = this.orderSome() || busy;
+    if (this.order !== null) {
+      this.publish();
+      busy = this.order.turn() || busy;
+    }
     if (only === -2) busy = this.walkSome(now) || busy;
-    // While another node orders, cores have walked.
-    if (isHeldUp) busy = this.orderSome() || busy;
     this.flush();
     return busy;
-  }
-
-  private orderSome(): boolean {
-    if (this.order === null) return false;
-    this.publish();
-    return this.order.turn();
   }
 
   protected flush(): void {
@@ -683,7 +678,8 @@ export class LiveNode extends LivePlaces {
   protected napMs(): number {
     const now = this.now();
     const due = this.fromHypervisor.nextDue();
-    let ms = Math.min(NAP_MS, this.agent.nextMs() - now, this.writers.nextMs() - now, due - now);
+    const order = this.order?.nextMs() ?? Infinity;
+    let ms = Math.min(NAP_MS, this.agent.nextMs() - now, this.writers.nextMs() - now, due - now, order - now);
     if (this.cpus.some((cpu) => cpu.polls)) ms = Math.min(ms, 1);
     const { duty } = this;
     if (duty > 0 && isRunning(Atomics.load(this.words, PHASE))) {
