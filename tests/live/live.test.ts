@@ -83,14 +83,30 @@ test('under the lock a write begins when the one before it is over, and only the
   const { run, judgement } = await live('ack', './alone.ts', [LOCK]);
   expect(judgement.violations).toEqual([]);
   expect(run.hypervisor.numbered).toBeGreaterThan(8);
-  // The lock's line takes its time, and there are stores that write nothing.
-  const slow = ['interconnect.latencyScale=20', 'kernel.writers=[{kind: synthetic, inFlight: 4, width: mixed}]'];
+  // The lock's line takes its time, and a compare-and-swap finds what another core has stored since it looked.
+  const one = 'kernel.writers=[{kind: synthetic, inFlight: 4, width: mixed, sites: 1}]';
+  const slow = ['interconnect.latencyScale=20', one];
   const moved = await live('ack', './alone.ts', [LOCK, ...slow]);
   expect(moved.judgement.violations).toEqual([]);
   expect(moved.run.rested).toBe(true);
   expect(moved.run.hypervisor.withoutEffect).toBeGreaterThan(0);
   await expect(live('ack', './alone.ts')).rejects.toThrow(/write \d+ began before \d+ was over/);
 }, 30_000);
+
+test.each([
+  ['by nodes', []],
+  ['by the hypervisor', [LOCK]],
+])(
+  'a compare-and-swap that nobody disturbs writes: ordered %s',
+  async (_, order) => {
+    const set = ['kernel.writers=[{kind: synthetic, inFlight: 1, width: mixed}]', 'workload.duration=400ms'];
+    const { run, judgement } = await live('direct', null, [...set, ...order]);
+    expect(judgement.violations).toEqual([]);
+    expect(run.hypervisor.numbered).toBeGreaterThan(200);
+    expect(run.hypervisor.withoutEffect).toBe(0);
+  },
+  30_000,
+);
 
 test('two writers of the same sites do not know what the other has left there', async () => {
   const scenario = loadScenario('small', {

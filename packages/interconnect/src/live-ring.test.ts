@@ -62,3 +62,36 @@ test('plain data travel in a record', () => {
   reader.next(0);
   expect(reader.value()).toEqual({ unmap: [1, 2], text: 'x' });
 });
+
+test('several writers take turns on one ring, however often its positions have gone round', () => {
+  const memory = new SharedArrayBuffer(liveRingBytes(64));
+  const writers = [0, 1, 2].map(() => new LiveRingWriter(memory, 0, 64));
+  const reader = new LiveRingReader(memory, 0, 64);
+  const seen: number[] = [];
+  for (let round = 0; round < 100; round++) {
+    const writer = writers[round % 7 === 0 ? 0 : 1 + (round % 2)]!;
+    writer.resume();
+    for (let i = 0; writer.hasRoom(20) && i < 1 + (round % 3); i++) {
+      writer.begin(1, 0);
+      writer.word(round * 10 + i);
+      writer.end();
+    }
+    writer.publish();
+    if (round % 4 !== 3) continue;
+    while (reader.next(0)) seen.push(reader.word());
+    reader.release();
+  }
+  const all = Array.from({ length: 100 }, (_, round) => round).flatMap((round) =>
+    Array.from({ length: 1 + (round % 3) }, (_, i) => round * 10 + i),
+  );
+  expect(seen).toEqual(all);
+  writers[2]!.resume();
+  for (let i = 0; i < 15; i++) {
+    writers[2]!.begin(1, 0);
+    writers[2]!.word(i);
+    writers[2]!.end();
+  }
+  writers[2]!.publish();
+  writers[0]!.resume();
+  expect([writers[0]!.hasRoom(19), writers[0]!.hasRoom(20)]).toEqual([true, false]);
+});

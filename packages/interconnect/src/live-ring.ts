@@ -123,8 +123,11 @@ export class LiveRingWriter {
 
   /** Goes on where another writer of the ring has stopped: of several, one at a time may write, and whoever begins calls this. */
   resume(): void {
-    this.head = Atomics.load(this.view.control, 0);
+    const { control } = this.view;
+    this.head = Atomics.load(control, 0);
     this.published = this.head;
+    // Not only when room runs out: what was seen long ago says nothing once positions have gone round.
+    this.tail = Atomics.load(control, LINE_INTS);
   }
 
   /** Whether `words` words find room now. */

@@ -67,7 +67,7 @@ const nodePorts = ({ thread, shared, rings, originMs, originNs }: LiveTask): Liv
   watcherOf: watchTables,
 });
 
-/** How this node takes part in an order that is made on nodes, and its part once there is one. */
+/** How this node takes part in an order that is made on nodes, and its part once the node has made it. */
 class OwnPart implements OrderPorts {
   readonly toParts: readonly LiveRingWriter[];
   part: LiveOrderPart | null = null;
@@ -114,7 +114,7 @@ const runNode = async (task: LiveTask): Promise<LiveOutcome> => {
   const test = testCells(task);
   meet(shared);
   node.run();
-  const hypervisor = order?.part == null ? null : hypervisorReportOf(order.part);
+  const hypervisor = order === null ? null : hypervisorReportOf(order.part!);
   return { node: liveReportOf(node), hypervisor, cellsRead: test.reads, cellsTorn: test.torn };
 };
 

@@ -10,15 +10,17 @@ const allowedProcessors = (): number[] => {
   });
 };
 
+/** Where each node has a processor, those of one pool share one; else the hypervisor has the first, and nodes the others. */
 const processorsOf = (all: readonly number[], thread: number, nodes: number, pools: number): readonly number[] => {
   if (pools > 1) return [all[thread % pools]!];
   return thread === nodes ? [all[0]!] : all.slice(1);
 };
 
 /**
- * Keeps the calling thread on processors of its own: the hypervisor on the first, nodes on the others. Where there are fewer
- * processors than threads, the system else puts a node beside the hypervisor that it waits for, and both lose the time
- * of a slice. Does nothing where that cannot be had: it is for speed alone. Returns whether it was.
+ * Keeps the calling thread, that of node `thread` or, after those, of the hypervisor, on its processors. Where there are fewer
+ * processors than threads, the system else puts a node beside the hypervisor that it waits for, and both lose the time of a slice;
+ * or all nodes on one processor, because it puts a thread that is woken beside the one that woke it. Does nothing where that
+ * cannot be had: it is for speed alone. Returns whether it was.
  */
 export const pinThread = (thread: number, nodes: number, pools: number): boolean => {
   try {

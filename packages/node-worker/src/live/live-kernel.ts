@@ -6,6 +6,7 @@ import {
   a64,
   aimStore,
   decodeStore,
+  STORE_COMPARE,
   STORE_EXCLUSIVE,
   STORE_OK,
   stage1LeafHi,
@@ -56,6 +57,8 @@ export class LiveKernelCpu implements KernelCpu {
   private readonly node: LiveNode;
   private readonly cpu: LiveCpu;
   private readonly copyStores: CopyStores;
+  /** What a compare-and-swap is to find. */
+  private readonly expected = new Uint8Array(16);
   /** Numbers of this core's last writes, by word, since its last synchronisation. */
   private readonly written = new Map<number, number>();
 
@@ -153,7 +156,8 @@ export class LiveKernelCpu implements KernelCpu {
   execute(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
     const { registers, access } = this.cpu;
     if (!aimStore(word, registers, va, data, access)) return over(false);
-    return access.kind === STORE_EXCLUSIVE ? this.executeExclusive(gadget, va) : this.run(gadget);
+    if (access.kind === STORE_EXCLUSIVE) return this.executeExclusive(gadget, va);
+    return access.kind === STORE_COMPARE ? this.executeCompare(gadget, word, va, data) : this.run(gadget);
   }
 
   /** Loads what a store-exclusive is to find marked, and executes it. */
@@ -165,6 +169,20 @@ export class LiveKernelCpu implements KernelCpu {
     }
     cpu.monitor.arm(va, cpu.access.bytes);
     return (yield this.run(gadget)) as boolean;
+  }
+
+  /** Loads what a compare-and-swap is to find, and executes it: it writes nothing only if another core has been faster. */
+  private *executeCompare(gadget: number, word: number, va: number, data: Uint8Array): Step<boolean> {
+    const { cpu, expected } = this;
+    const { registers, access } = cpu;
+    const offset = va - this.linearAlias(0);
+    let value = 0;
+    for (let i = 0; i < access.bytes; i++) {
+      if (i === 0 || ((offset + i) & 3) === 0) value = (yield this.load((offset + i) & ~3)) as number;
+      if (value < 0) return false;
+      expected[i] = value >>> (8 * ((offset + i) & 3));
+    }
+    return aimStore(word, registers, va, data, access, expected) && ((yield this.run(gadget)) as boolean);
   }
 
   /** Executes the store at offset `gadget`, of which `cpu.access` is what it does. False if an abort came back. */
@@ -241,9 +259,15 @@ export class LiveKernelCpu implements KernelCpu {
     return node.mmu.translate(cpu, va, ACCESS_WRITE);
   }
 
-  *loadText(offset: number): Step<number> {
-    const { node, cpu } = this;
+  loadText(offset: number): Step<number> {
+    const { node } = this;
     if (!node.contested.has(offset >> 2)) node.compared++;
+    return this.load(offset);
+  }
+
+  /** The word of text at `offset`, through the kernel's own mapping; -1 if an abort came back. */
+  private *load(offset: number): Step<number> {
+    const { node, cpu } = this;
     for (;;) {
       const value = node.fetch.load(cpu, offset);
       if (value >= 0 || cpu.waitsForPage < 0) return value;
