@@ -344,7 +344,8 @@ export class LiveHypervisor implements HypervisorContext {
     if (write.number <= words[word.RECORD_LIMIT]!) this.nextTick();
     // Before any copy can hold it: whoever sees the number finds it given out.
     Atomics.store(words, word.NUMBERED, write.number);
-    Atomics.store(shared.recent, write.number & (shared.recent.length - 1), first);
+    // Only says where to probe: whoever reads what was there before probes that.
+    shared.recent[write.number & (shared.recent.length - 1)] = first;
     this.underWay.put(write.number, core, old);
     this.begin(write);
   }

@@ -29,7 +29,7 @@ export class MaintenanceWords {
   }
 
   private static slot(pa: number): number {
-    const line = Math.floor(pa / 64);
+    const line = pa / 64;
     return (line ^ (line / SLOTS)) & (SLOTS - 1);
   }
 
