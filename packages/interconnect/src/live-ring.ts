@@ -95,13 +95,10 @@ export class LiveRingWriter {
   }
 
   private put(words: Float64Array, length: number): boolean {
-    const { data, mask, control } = this.view;
+    const { data, mask } = this.view;
     assert(length <= data.length, 'a record is longer than its ring');
+    if (!this.hasRoom(length)) return false;
     const { head } = this;
-    if (data.length - ((head - this.tail) & (WRAP - 1)) < length) {
-      this.tail = Atomics.load(control, LINE_INTS);
-      if (data.length - ((head - this.tail) & (WRAP - 1)) < length) return false;
-    }
     for (let i = 0; i < length; i++) data[(head + i) & mask] = words[i]!;
     this.head = (head + length) & (WRAP - 1);
     return true;

@@ -75,8 +75,9 @@ export class LiveOrder {
   private readonly reference: Float64Array;
   private readonly firstWord: number;
   private readonly cells = new Float64Array(16);
-  /** The words from which they were made. */
+  /** The words and the number from which they were made. */
   private madeOf: readonly number[] | null = null;
+  private madeFor = 0;
 
   /** `reference` has a cell for each word of the replicated span, whose first is `firstWord` from `_text`. */
   constructor(reference: Float64Array, firstWord: number, limit: number) {
@@ -88,9 +89,10 @@ export class LiveOrder {
   /** The cells of a write's words, in an array that is used again: who stores them into several copies makes them once. */
   cellsOf({ number, words }: Write): Float64Array {
     const { cells } = this;
-    if (words === this.madeOf) return cells;
+    if (words === this.madeOf && number === this.madeFor) return cells;
     for (let i = 0; i < words.length; i++) cells[i] = cellOf(words[i]!, number);
     this.madeOf = words;
+    this.madeFor = number;
     return cells;
   }
 

@@ -73,7 +73,7 @@ export class CpuRegisters {
     if (this.pc !== other.pc) return 'pc';
     const differ =
       differs(this.words, other.words) || (this.vectors !== other.vectors && differs(this.vectors, other.vectors));
-    return !differ ? null : this.nameDifference(other);
+    return differ ? this.nameDifference(other) : null;
   }
 
   private nameDifference(other: CpuRegisters): string | null {

@@ -76,23 +76,12 @@ export const putMessage = (
   due: number,
   kind: number = kindOf(body),
 ): void => {
-  const asked = ask < 0 ? 0 : ASKED;
-  if (kind === TELL_WRITE) {
-    ring.begin(TELL_WRITE + asked, due);
-    ring.word(from);
-    if (ask >= 0) ring.word(ask);
-    putWrite(ring, body as Write);
-  } else if (kind === TELL_NUMBER) {
-    ring.begin(TELL_NUMBER + asked, due);
-    ring.word(from);
-    if (ask >= 0) ring.word(ask);
-    ring.word(body as number);
-  } else {
-    ring.begin(TELL + asked, due);
-    ring.word(from);
-    if (ask >= 0) ring.word(ask);
-    ring.value(body);
-  }
+  ring.begin(ask < 0 ? kind : kind + ASKED, due);
+  ring.word(from);
+  if (ask >= 0) ring.word(ask);
+  if (kind === TELL_WRITE) putWrite(ring, body as Write);
+  else if (kind === TELL_NUMBER) ring.word(body as number);
+  else ring.value(body);
   ring.end();
 };
 
